@@ -1,0 +1,35 @@
+"""A drop-in asyncio event loop on io_uring, in pure Python over libuc.
+
+    asyncio.run(main(), loop_factory=uringcore_cffi.new_event_loop)   # Python 3.12 and later
+    uringcore_cffi.run(main())                                        # any Python
+
+``python -m uringcore_cffi program.py`` runs an unmodified program on it.
+"""
+
+from __future__ import annotations
+
+from uringcore_cffi._handles.pool import Pool, PoolStats
+from uringcore_cffi._handles.ring import Info, Stats
+from uringcore_cffi._loop.loop import UringEventLoop
+from uringcore_cffi.policy import EventLoopPolicy, install
+from uringcore_cffi.runners import new_event_loop, run
+
+__all__ = [
+    "EventLoopPolicy",
+    "Info",
+    "Pool",
+    "PoolStats",
+    "Stats",
+    "UringEventLoop",
+    "install",
+    "new_event_loop",
+    "run",
+]
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("uringcore-cffi")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,67 @@
+"""Negative numbers from libuc become the exceptions that the standard library would raise.
+
+Two kinds of numbers arrive here. An *answer* is what a libuc function returned: a caller's
+mistake, or a refusal. A *result* is what a record carries: the kernel's own errno of a send, a
+receive, a connect.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from uringcore_cffi._ffi.library import ffi, lib
+
+_MEANINGS = {
+    errno.ECHILD: "the handle was made by another process; make a new loop after fork()",
+    errno.ESTALE: "the ring it belonged to is gone; the loop was closed",
+    errno.EBADF: "the descriptor is not open",
+    errno.ERANGE: "the descriptor number is too high for libuc (2**24 or more)",
+    errno.EBUSY: "in use already; one descriptor can serve one transport or socket at a time",
+    errno.ENOBUFS: "the buffer pool is exhausted and may not grow",
+    errno.EALREADY: "that is so already",
+    errno.ESHUTDOWN: "the write side is shut down or closing",
+    errno.EOPNOTSUPP: "this kernel has no such operation",
+}
+_NO_IO_URING = (errno.EPERM, errno.ENOSYS, errno.ENOMEM, errno.EOPNOTSUPP, errno.EACCES)
+
+
+def result_error(result: int) -> OSError:
+    """Turn a record's negative result into an OSError, which picks the right subclass itself.
+
+    A cancelled operation is nothing the user asked for or can act on: it is told as an aborted
+    connection.
+    """
+    code = -result
+    if code == errno.ECANCELED:
+        code = errno.ECONNABORTED
+    return OSError(code, os.strerror(code))
+
+
+def answer_error(answer: int, call: str) -> Exception:
+    """Turn a function's negative answer into an exception.
+
+    ``call`` is the function's name. -EPERM means another thread and becomes RuntimeError, -EINVAL
+    becomes ValueError, -ENOMEM becomes MemoryError, the rest OSError or its subclass.
+    """
+    code = -answer
+    if code == errno.EPERM:
+        return RuntimeError(
+            f"{call}: another thread runs this loop; use loop.call_soon_threadsafe()"
+        )
+    if code == errno.EINVAL:
+        return ValueError(f"{call}: invalid argument")
+    if code == errno.ENOMEM:
+        return MemoryError(f"{call}: out of memory")
+    return OSError(code, f"{call}: {_MEANINGS.get(code, os.strerror(code))}")
+
+
+def creation_error(answer: int) -> OSError:
+    """Turn uc_ring_new()'s refusal into an OSError that says which knob refused."""
+    code = -answer
+    reason = os.strerror(code)
+    if code in _NO_IO_URING:
+        probe = ffi.new("struct uc_probe *", {"size": ffi.sizeof("struct uc_probe")})
+        if lib.uc_probe(probe) == 0:
+            reason = ffi.string(probe.reason).decode() or reason
+    return OSError(code, f"cannot make an io_uring: {reason}")

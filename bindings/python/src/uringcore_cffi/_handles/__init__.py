@@ -1,0 +1,1 @@
+"""Ring, Pool and Fd: the only classes that own C handles."""

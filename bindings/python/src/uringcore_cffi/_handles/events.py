@@ -1,0 +1,28 @@
+"""What comes out of a ring: kinds, flags and the layout of a record.
+
+The numbers are those of ``include/uc/event.h``, as plain integers because the dispatcher
+compares one for each record.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, Tuple
+
+from uringcore_cffi._ffi.library import lib
+
+RECV: Final = lib.UC_EVENT_RECV
+ACCEPT: Final = lib.UC_EVENT_ACCEPT
+SENT: Final = lib.UC_EVENT_SENT
+SEND_FAILED: Final = lib.UC_EVENT_SEND_FAILED
+SHUTDOWN: Final = lib.UC_EVENT_SHUTDOWN
+POLL: Final = lib.UC_EVENT_POLL
+CLOSED: Final = lib.UC_EVENT_CLOSED
+
+LOW_WATER: Final = lib.UC_EVENT_LOW_WATER
+ENDED: Final = lib.UC_EVENT_ENDED
+
+# kind, result, flags, offset, cookie. Skipped: the descriptor (its number can be reused within a
+# batch, the cookie cannot) and the buffer's name, which only keepers of buffers need.
+Record = Tuple[int, int, int, int, int]
+LAYOUT: Final = struct.Struct("=I4xiIQQ8x")

@@ -1,0 +1,135 @@
+"""An attached descriptor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable
+
+from uringcore_cffi._ffi.errors import answer_error
+from uringcore_cffi._ffi.library import ffi, lib
+
+if TYPE_CHECKING:
+    from uringcore_cffi._handles.ring import Ring
+
+SEND_REFERENCE = lib.UC_SEND_REFERENCE
+CLOSE_ABORT = lib.UC_CLOSE_ABORT
+CLOSE_KEEP = lib.UC_CLOSE_KEEP
+CLOSE_NOW = lib.UC_CLOSE_NOW
+
+# Looked up once: an attribute of an opened library costs as much as a call.
+_send = lib.uc_fd_send
+_recv_start = lib.uc_fd_recv_start
+_recv_once = lib.uc_fd_recv_once
+_recv_stop = lib.uc_fd_recv_stop
+_poll = lib.uc_fd_poll
+_poll_stop = lib.uc_fd_poll_stop
+_close = lib.uc_fd_close
+
+
+@dataclass(frozen=True)
+class FdStatus:
+    """A snapshot of struct uc_fd_status; include/uc/fd.h says what each number means."""
+
+    state: int
+    fd: int
+    receiving: int
+    in_flight: int
+    credit_ops: int
+    credit_bytes: int
+    undelivered_bytes: int
+    queued_bytes: int
+
+
+class Fd:
+    """One descriptor given to a ring, with its own state machine and send queue in C.
+
+    The methods are thin: they return libuc's number, negative for a refusal, and raise nothing.
+    ``send(data, count, flags)`` is not even a method but the C function bound to the handle,
+    because every message pays for it. The ring owns the object and frees it with itself.
+    """
+
+    __slots__ = ("_handle", "_ring", "cookie", "send")
+
+    def __init__(self, ring: Ring, fileno: int, cookie: int) -> None:
+        """Attach ``fileno``; raise when libuc refuses. ``cookie`` comes back in its records."""
+        options = ffi.new("struct uc_fd_options *")
+        options.size = ffi.sizeof("struct uc_fd_options")
+        options.cookie = cookie
+        ret_fd = ffi.new("uc_fd **")
+        answer = lib.uc_fd_attach(ring.handle, fileno, options, ret_fd)
+        if answer < 0:
+            raise answer_error(answer, "uc_fd_attach")
+        self._handle: Any = ret_fd[0]
+        self._ring = ring
+        self.cookie = cookie
+        self.send: Callable[[Any, int, int], int] = partial(_send, self._handle)
+        ring.fds.add(self)
+
+    def free(self) -> None:
+        """Give the handle up; a descriptor still attached is given back without a record."""
+        handle, self._handle = self._handle, ffi.NULL
+        self.send = partial(_send, ffi.NULL)
+        self._ring.fds.discard(self)
+        lib.uc_fd_free(handle)
+
+    def free_already(self) -> bool:
+        """Tell whether free() was called."""
+        return bool(self._handle == ffi.NULL)
+
+    def recv_start(self) -> int:
+        """Receive until told to stop."""
+        return _recv_start(self._handle)
+
+    def recv_once(self, max_bytes: int) -> int:
+        """Receive one piece of at most ``max_bytes``."""
+        return _recv_once(self._handle, max_bytes)
+
+    def recv_stop(self) -> int:
+        """Stop receiving or accepting; what has arrived is kept for the next start."""
+        return _recv_stop(self._handle)
+
+    def accept_start(self) -> int:
+        """Accept connections until told to stop."""
+        return lib.uc_fd_accept_start(self._handle)
+
+    def poll(self, events: int) -> int:
+        """Wait once for readiness; ``events`` is a mask of select.POLL* bits."""
+        return _poll(self._handle, events)
+
+    def poll_stop(self) -> int:
+        """Call the poll off."""
+        return _poll_stop(self._handle)
+
+    def shutdown(self) -> int:
+        """End the write side once everything queued has been sent."""
+        return lib.uc_fd_shutdown(self._handle)
+
+    def set_water_marks(self, high: int, low: int) -> int:
+        """Set the marks of the send queue, in bytes."""
+        return lib.uc_fd_set_water_marks(self._handle, high, low)
+
+    def close(self, flags: int) -> int:
+        """Send what is queued, end what is in flight, then close (see CLOSE_*)."""
+        return _close(self._handle, flags)
+
+    def queued_bytes(self) -> int:
+        """Tell how many bytes wait to be sent, those in flight included; negative: a refusal."""
+        status = ffi.new("struct uc_fd_status *")
+        status.size = ffi.sizeof("struct uc_fd_status")
+        answer = lib.uc_fd_get_status(self._handle, status)
+        return answer if answer < 0 else status.queued_bytes
+
+    def status(self) -> FdStatus:
+        """Return a snapshot; raise when libuc refuses."""
+        status = ffi.new("struct uc_fd_status *")
+        status.size = ffi.sizeof("struct uc_fd_status")
+        answer = lib.uc_fd_get_status(self._handle, status)
+        if answer < 0:
+            raise answer_error(answer, "uc_fd_get_status")
+        return FdStatus(**{name: getattr(status, name) for name in FdStatus.__dataclass_fields__})
+
+
+def keep_alive(data: bytes) -> Any:
+    """Return an object that pins the memory of ``data`` and can be passed to send()."""
+    return ffi.from_buffer(data)

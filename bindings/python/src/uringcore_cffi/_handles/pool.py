@@ -1,0 +1,79 @@
+"""The memory that the kernel receives into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from uringcore_cffi._ffi.errors import answer_error
+from uringcore_cffi._ffi.library import CData, ffi, lib
+
+
+@dataclass(frozen=True)
+class PoolStats:
+    """The counters of struct uc_pool_stats; include/uc/pool.h says what each means."""
+
+    buffer_bytes: int
+    buffers: int
+    buffers_max: int
+    free: int
+    in_flight: int
+    completed: int
+    leased: int
+    quarantine: int
+    generation: int
+    grown: int
+    exhausted: int
+    refused: int
+    locked_bytes: int
+    registered_bytes: int
+
+
+class Pool:
+    """A pool of receive buffers: a ring's own, or one made here to be given to a ring.
+
+    ``memory`` is a cffi buffer over the whole reserved stretch. A slice of it is ``bytes``, so
+    ``pool.memory[offset : offset + count]`` copies a payload out. It must not be used after the
+    ring, or the pool, was freed: the mapping is gone.
+    """
+
+    __slots__ = ("_owned", "handle", "memory")
+
+    def __init__(self, handle: CData, *, owned: bool) -> None:
+        self.handle = handle
+        self._owned = owned
+        self.memory: Any = ffi.buffer(lib.uc_pool_base(handle), lib.uc_pool_reserved(handle))
+
+    @classmethod
+    def new(cls, *, buffer_bytes: int = 0, buffer_count: int = 0, buffer_max: int = 0) -> Pool:
+        """Make a pool; 0 means libuc's default.
+
+        ``buffer_bytes`` is the size of one buffer, ``buffer_count`` how many there are at the
+        start, ``buffer_max`` how many the pool may grow to.
+        """
+        options = ffi.new("struct uc_pool_options *")
+        options.size = ffi.sizeof("struct uc_pool_options")
+        options.buffer_bytes = buffer_bytes
+        options.buffer_count = buffer_count
+        options.buffer_max = buffer_max
+        options.quarantine_ns = 2**64 - 1  # UC_QUARANTINE_DEFAULT
+        ret_pool = ffi.new("uc_pool **")
+        answer = lib.uc_pool_new(options, ret_pool)
+        if answer < 0:
+            raise answer_error(answer, "uc_pool_new")
+        return cls(ret_pool[0], owned=True)
+
+    def stats(self) -> PoolStats:
+        """Return the counters as of now."""
+        stats = ffi.new("struct uc_pool_stats *")
+        answer = lib.uc_pool_get_stats(self.handle, stats)
+        if answer < 0:
+            raise answer_error(answer, "uc_pool_get_stats")
+        return PoolStats(**{name: getattr(stats, name) for name in PoolStats.__dataclass_fields__})
+
+    def free(self) -> None:
+        """Give the pool up. A ring's own pool goes with its ring; only the view is dropped."""
+        self.memory = b""
+        handle, self.handle = self.handle, ffi.NULL
+        if self._owned:
+            lib.uc_pool_free(handle)

@@ -1,0 +1,225 @@
+"""The ring: one call per turn, and a list of records.
+
+Records are consumed once. Python can lose a C call's return value: a signal handler may raise
+between the call's return and the assignment. So the first record's kind, which C never sets to
+0, doubles as the sign that a batch lies in the array and nobody has it yet: ``wait`` hands a
+batch out, its taker says ``taken()`` once the batch is safe, and ``recover()`` hands out again
+what was never taken.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from uringcore_cffi._ffi.errors import answer_error, creation_error
+from uringcore_cffi._ffi.library import CData, ffi, lib
+from uringcore_cffi._handles.events import LAYOUT, Record
+from uringcore_cffi._handles.fd import Fd
+from uringcore_cffi._handles.pool import Pool
+
+# At most this many records are taken in a turn; the rest waits in C for the next one.
+RECORDS_MAX = 256
+
+SQPOLL_OFF = lib.UC_SQPOLL_OFF
+SQPOLL_TRY = lib.UC_SQPOLL_TRY
+SQPOLL_REQUIRE = lib.UC_SQPOLL_REQUIRE
+
+_BACKENDS = {lib.UC_BACKEND_URING: "io_uring"}
+_unpack = LAYOUT.iter_unpack
+_RECORD_BYTES = LAYOUT.size
+
+
+@dataclass(frozen=True)
+class Stats:
+    """The ring's counters: struct uc_ring_stats of include/uc/ring.h.
+
+    ``stale`` and ``leaked`` must stay 0; ``kernel_entries`` counts system calls made to submit
+    or wait; ``submissions`` and ``completions`` count operations; ``events`` counts records.
+    """
+
+    kernel_entries: int
+    submissions: int
+    completions: int
+    events: int
+    in_flight: int
+    stale: int
+    overflows: int
+    no_buffers: int
+    wakeups: int
+    attached: int
+    rehomed: int
+    leaked: int
+
+
+@dataclass(frozen=True)
+class Info:
+    """What the ring got from the kernel.
+
+    ``features`` are in use, ``stripped`` were refused or are missing; ``sq_entries`` and
+    ``cq_entries`` are the sizes of the two queues; ``halvings`` and ``retries`` say how hard it
+    was to get memory; ``reason`` is one sentence on what is amiss, empty when nothing is.
+    """
+
+    backend: str
+    features: tuple[str, ...]
+    stripped: tuple[str, ...]
+    sq_entries: int
+    cq_entries: int
+    halvings: int
+    retries: int
+    reason: str
+
+
+def feature_names(bits: int) -> tuple[str, ...]:
+    """Name the features whose bits are set."""
+    names = []
+    bit = 1
+    while (name := lib.uc_feature_name(bit)) != ffi.NULL:
+        if bits & bit:
+            names.append(ffi.string(name).decode())
+        bit <<= 1
+    return tuple(names)
+
+
+class Ring:
+    """Owns a uc_ring, the array its records are written to, and every Fd attached to it."""
+
+    __slots__ = ("_head", "_own_pool", "_records", "_view", "_wait", "fds", "handle", "pool")
+
+    def __init__(
+        self,
+        *,
+        sq_entries: int = 0,
+        cq_entries: int = 0,
+        sqpoll: int = SQPOLL_OFF,
+        features_off: int = 0,
+        pool: Pool | None = None,
+    ) -> None:
+        """Make a ring, not yet bound to a thread; 0 and None mean libuc's defaults.
+
+        Raise OSError with the knob's name when io_uring is refused.
+        """
+        self.handle: CData = ffi.NULL
+        options = ffi.new("struct uc_ring_options *")
+        options.size = ffi.sizeof("struct uc_ring_options")
+        options.sq_entries = sq_entries
+        options.cq_entries = cq_entries
+        options.sqpoll = sqpoll
+        options.features_off = features_off
+        options.pool = ffi.NULL if pool is None else pool.handle
+        ret_ring = ffi.new("uc_ring **")
+        answer = lib.uc_ring_new(options, ret_ring)
+        if answer == -errno.EINVAL:
+            raise answer_error(answer, "uc_ring_new")
+        if answer < 0:
+            raise creation_error(answer)
+        self.handle = ret_ring[0]
+        self.fds: set[Fd] = set()
+        self._own_pool = pool is None
+        self.pool = pool or Pool(lib.uc_ring_pool(self.handle), owned=False)
+        self._records: Any = ffi.new("struct uc_event[]", RECORDS_MAX)
+        self._view: Any = ffi.buffer(self._records)
+        self._head = memoryview(self._view).cast("I")
+        self._wait = partial(lib.uc_ring_wait, self.handle, self._records, RECORDS_MAX)
+
+    def wait(self, timeout_ns: int) -> list[Record]:
+        """Submit everything, wait, and return what has completed.
+
+        ``timeout_ns``: how long to wait for the first record; 0 not at all, negative for ever.
+        A signal ends the wait with an empty list. Payloads of the batch before are gone.
+        Raise ChildProcessError after fork, RuntimeError on a thread that does not run the ring,
+        OSError when the kernel refuses to go on.
+        """
+        count = self._wait(timeout_ns)
+        if count > 0:
+            return list(_unpack(self._view[: count * _RECORD_BYTES]))
+        if count < 0 and count not in (-errno.EINTR, -errno.ENOMEM):
+            raise answer_error(count, "uc_ring_wait")
+        return []
+
+    def taken(self) -> None:
+        """Note that the last batch is safe with its taker."""
+        self._head[0] = 0
+
+    def recover(self) -> list[Record]:
+        """Return the batch that wait() got but could not hand over; empty when there is none."""
+        if not self._head[0]:
+            return []
+        count = lib.uc_ring_last_count(self.handle)
+        if count < 0:
+            raise answer_error(count, "uc_ring_last_count")
+        return list(_unpack(self._view[: count * _RECORD_BYTES]))
+
+    def enable(self) -> None:
+        """Bind the ring to the calling thread; it moves if another thread ran it before."""
+        answer = lib.uc_ring_enable(self.handle)
+        if answer < 0:
+            raise answer_error(answer, "uc_ring_enable")
+
+    def flush(self) -> None:
+        """Submit everything queued without waiting."""
+        answer = lib.uc_ring_flush(self.handle)
+        if answer < 0 and answer != -errno.EINTR:
+            raise answer_error(answer, "uc_ring_flush")
+
+    def wake(self) -> int:
+        """Make the current or next wait return; any thread, also from a signal handler."""
+        return lib.uc_ring_wake(self.handle)
+
+    def reinit(self) -> None:
+        """Make an inherited ring work in a forked child: empty, with no descriptor attached."""
+        self._head[0] = 0
+        answer = lib.uc_ring_reinit(self.handle)
+        if answer < 0:
+            raise answer_error(answer, "uc_ring_reinit")
+        self._free_fds()
+        self.pool.memory = ffi.buffer(
+            lib.uc_pool_base(self.pool.handle), lib.uc_pool_reserved(self.pool.handle)
+        )
+
+    def stats(self) -> Stats:
+        """Return the counters as of now."""
+        stats = ffi.new("struct uc_ring_stats *")
+        answer = lib.uc_ring_get_stats(self.handle, stats)
+        if answer < 0:
+            raise answer_error(answer, "uc_ring_get_stats")
+        return Stats(**{name: getattr(stats, name) for name in Stats.__dataclass_fields__})
+
+    def info(self) -> Info:
+        """Return what the kernel gave."""
+        info = ffi.new("struct uc_ring_info *")
+        info.size = ffi.sizeof("struct uc_ring_info")
+        answer = lib.uc_ring_get_info(self.handle, info)
+        if answer < 0:
+            raise answer_error(answer, "uc_ring_get_info")
+        return Info(
+            backend=_BACKENDS.get(info.backend, f"backend {info.backend}"),
+            features=feature_names(info.features),
+            stripped=feature_names(info.features_stripped),
+            sq_entries=info.sq_entries,
+            cq_entries=info.cq_entries,
+            halvings=info.halvings,
+            retries=info.retries,
+            reason=ffi.string(info.reason).decode(),
+        )
+
+    def free(self) -> None:
+        """End everything in flight and give the ring up, with every Fd attached to it.
+
+        The descriptors stay open. In a forked child only the child's memory is released.
+        """
+        handle, self.handle = self.handle, ffi.NULL
+        if handle == ffi.NULL:
+            return
+        self._wait = partial(lib.uc_ring_wait, ffi.NULL, self._records, RECORDS_MAX)
+        if self._own_pool:
+            self.pool.memory = b""
+        lib.uc_ring_free(handle)
+        self._free_fds()
+
+    def _free_fds(self) -> None:
+        for fd in list(self.fds):
+            fd.free()

@@ -1,0 +1,1 @@
+"""The event loop: scheduler, dispatch of records, servers, sock_* methods. Knows no cffi."""

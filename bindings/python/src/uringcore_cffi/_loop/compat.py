@@ -1,0 +1,102 @@
+"""Every underscore of asyncio that this package relies on, with the versions that have it.
+
+CPython keeps no promise about these names; whoever runs the tests on a new Python looks here
+first. "All" is 3.9 to 3.14.
+
+Modules and functions
+    base_events._check_ssl_socket      all   TypeError for ssl sockets in sock_*
+    base_events._set_nodelay           all   TCP_NODELAY on stream transports
+    base_events.Server                 all   made by BaseEventLoop.create_server()
+    constants.ACCEPT_RETRY_DELAY       all   seconds to back off when descriptors ran out
+    constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES  all
+    format_helpers._format_callback_source       all
+    futures._set_result_unless_cancelled         all
+    transports._FlowControlMixin       all   pairing of pause_writing and resume_writing
+    trsock.TransportSocket             all   what get_extra_info("socket") answers
+
+BaseEventLoop: hooks overridden
+    _run_once, _make_socket_transport, _make_ssl_transport, _start_serving, _stop_serving,
+    _write_to_self, _timer_handle_cancelled                                        all
+
+BaseEventLoop: members used
+    _ready, _scheduled, _timer_cancelled_count, _stopping, _closed, _debug, _thread_id,
+    _current_handle, _clock_resolution, _check_closed, _check_thread, _check_callback,
+    _ensure_resolved                                                               all
+
+Handle and TimerHandle: slots written directly
+    _callback, _args, _context, _loop, _cancelled, _repr, _source_traceback,
+    _when, _scheduled                                                              all
+
+Server
+    _attach(), _detach()                    3.9 to 3.12
+    _attach(transport), _detach(transport)  3.13 and later
+
+Policies
+    events._BaseDefaultEventLoopPolicy, events._set_event_loop_policy   3.14 and later
+    (before, the public names are used; from 3.14 on those warn)
+
+socket.socket
+    _io_refs, _decref_socketios()           all: hold a socket open while an operation needs it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+import sys
+from asyncio import base_events, constants, events, format_helpers, futures, transports, trsock
+from typing import Any, Callable
+
+_base_events: Any = base_events
+_constants: Any = constants
+_events: Any = events
+_format_helpers: Any = format_helpers
+_futures: Any = futures
+_transports: Any = transports
+
+TransportSocket: Any = trsock.TransportSocket
+FlowControlMixin: Any = _transports._FlowControlMixin
+
+check_ssl_socket: Callable[[Any], None] = _base_events._check_ssl_socket
+set_nodelay: Callable[[socket.socket], None] = _base_events._set_nodelay
+format_callback: Callable[[Any, Any], str] = _format_helpers._format_callback_source
+set_result_unless_cancelled: Callable[[Any, Any], None] = _futures._set_result_unless_cancelled
+
+ACCEPT_RETRY_DELAY: float = _constants.ACCEPT_RETRY_DELAY
+LOG_THRESHOLD_FOR_CONNLOST_WRITES: int = _constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES
+
+_SERVER_KNOWS_CLIENTS = "transport" in inspect.signature(_base_events.Server._attach).parameters
+
+if sys.version_info >= (3, 14):
+    DefaultPolicy: Any = _events._BaseDefaultEventLoopPolicy
+    set_policy: Callable[[Any], None] = _events._set_event_loop_policy
+else:
+    DefaultPolicy = asyncio.DefaultEventLoopPolicy
+    set_policy = asyncio.set_event_loop_policy
+
+
+def attach_to_server(server: Any, transport: Any) -> None:
+    """Tell a server that a transport is one of its connections."""
+    if _SERVER_KNOWS_CLIENTS:
+        server._attach(transport)
+    else:
+        server._attach()
+
+
+def detach_from_server(server: Any, transport: Any) -> None:
+    """Tell a server that a connection has ended."""
+    if _SERVER_KNOWS_CLIENTS:
+        server._detach(transport)
+    else:
+        server._detach()
+
+
+def hold_socket(sock: Any) -> None:
+    """Keep the descriptor open, also when its owner calls close() meanwhile."""
+    sock._io_refs += 1
+
+
+def let_go_of_socket(sock: Any) -> None:
+    """End one hold; a close() that came meanwhile happens now."""
+    sock._decref_socketios()

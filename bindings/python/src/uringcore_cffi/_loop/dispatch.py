@@ -1,0 +1,104 @@
+"""Road 2, the Python half: records go to the endpoints that wait for them.
+
+The batch and the position in it are state of the loop, not of this function. Between taking a
+record up and its *commit point*, ``loop._cursor = following``, a handler does only what may be
+done twice; the commit point stands directly before user code is called. So an interrupt at any
+place loses no record and delivers none twice: what was not committed is dispatched again when
+the loop runs again.
+
+The interpreter looks for signals at calls and backward jumps, not between other instructions.
+Where two effects must go together they stand next to each other without a call between them.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Callable, Protocol
+
+from uringcore_cffi._handles.events import ACCEPT, RECV, Record
+
+if TYPE_CHECKING:
+    from uringcore_cffi._loop.loop import UringEventLoop
+
+
+class Endpoint(Protocol):
+    """Who receives the records of one attached descriptor or operation."""
+
+    # Where a piece of data goes as bytes; None: on_record() gets the record instead.
+    receive: Callable[[bytes], Any] | None
+
+    def receive_failed(self, exc: BaseException) -> None:
+        """Be told that receive() raised."""
+
+    def on_record(self, following: int, kind: int, result: int, flags: int, offset: int) -> None:
+        """Handle any other record; ``following`` is the value of the commit."""
+
+    def loop_closed(self) -> None:
+        """Let go of everything: the loop is closed and no record will come."""
+
+    def forked(self) -> None:
+        """Forget everything without touching it: this is a child and it belongs to the parent."""
+
+
+def dispatch(loop: UringEventLoop) -> None:
+    """Hand out the rest of the loop's batch."""
+    endpoints = loop._endpoints
+    memory = loop._memory
+    following = loop._cursor
+    for kind, result, flags, offset, cookie in loop._batch[following:]:
+        following += 1
+        endpoint = endpoints.get(cookie)
+        if endpoint is None:
+            _orphan(kind, result)
+        elif kind == RECV and result > 0 and endpoint.receive is not None:
+            data = memory[offset : offset + result]
+            loop._cursor = following
+            try:
+                endpoint.receive(data)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as exc:
+                endpoint.receive_failed(exc)
+            continue
+        else:
+            try:
+                endpoint.on_record(following, kind, result, flags, offset)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as exc:
+                _failed(loop, exc, endpoint)
+        loop._cursor = following
+
+
+def dispatch_debug(loop: UringEventLoop) -> None:
+    """Hand out the batch record by record, with warnings of slow receivers."""
+    whole = loop._batch
+    while loop._cursor < len(whole):
+        following = loop._cursor + 1
+        loop._batch = whole[:following]
+        start = loop.time()
+        try:
+            dispatch(loop)
+        finally:
+            loop._batch = whole
+        loop._warn_if_slow(
+            loop._endpoints.get(whole[following - 1][-1]), loop.time() - start
+        )
+
+
+def discard(records: list[Record]) -> None:
+    """Drop records of a loop that is being closed, but no descriptor that one carries."""
+    for kind, result, _, _, _ in records:
+        _orphan(kind, result)
+
+
+def _orphan(kind: int, result: int) -> None:
+    """Deal with a record whose endpoint has gone since the batch was taken."""
+    if kind == ACCEPT and result >= 0:
+        os.close(result)
+
+
+def _failed(loop: UringEventLoop, exc: BaseException, endpoint: Any) -> None:
+    loop.call_exception_handler(
+        {"message": "Exception while handling a completion", "exception": exc, "endpoint": endpoint}
+    )

@@ -1,0 +1,310 @@
+"""UringEventLoop: construction, the turn, forks, threads, the end."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import time
+from asyncio.log import logger
+from typing import TYPE_CHECKING, Any, Callable, NoReturn
+
+from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, Fd
+from uringcore_cffi._handles.pool import Pool, PoolStats
+from uringcore_cffi._handles.ring import SQPOLL_OFF, Info, Ring, Stats
+from uringcore_cffi._loop.dispatch import Endpoint, discard, dispatch, dispatch_debug
+from uringcore_cffi._loop.scheduler import Scheduler
+from uringcore_cffi._loop.servers import Listener
+from uringcore_cffi._loop.signals import SignalWakeup
+from uringcore_cffi._loop.sockets import SWEEP_MIN_SOCKETS, SocketEndpoint, SocketMethods
+from uringcore_cffi._loop.unsupported import Unsupported, not_yet
+from uringcore_cffi.transports.stream import SocketTransport
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from uringcore_cffi._handles.events import Record
+
+# Longest sleep, in seconds; as asyncio's MAXIMUM_SELECT_TIMEOUT.
+_SLEEP_MAX = 24 * 3600
+# How long close() waits for the kernel to let go of what is in flight, in seconds.
+_CLOSE_PATIENCE = 1.0
+
+
+class UringEventLoop(SocketMethods, Scheduler, Unsupported):
+    """An asyncio event loop on io_uring.
+
+    ``sq_entries`` and ``cq_entries`` size the two queues, ``sqpoll`` (0 off, 1 try, 2 require)
+    asks for a kernel thread that submits, ``features_off`` is a mask of kernel features not to
+    use, ``pool`` is where to receive into; the defaults are right for nearly everyone. Raise
+    OSError, with the knob's name, where io_uring is refused.
+    """
+
+    def __init__(
+        self,
+        *,
+        sq_entries: int = 0,
+        cq_entries: int = 0,
+        sqpoll: int = SQPOLL_OFF,
+        features_off: int = 0,
+        pool: Pool | None = None,
+    ) -> None:
+        """Make a loop; any thread may run it later."""
+        super().__init__()
+        self._closed = True  # until there is a ring: __del__ must not complain of half a loop
+        self._ring = Ring(
+            sq_entries=sq_entries,
+            cq_entries=cq_entries,
+            sqpoll=sqpoll,
+            features_off=features_off,
+            pool=pool,
+        )
+        self._memory: Any = self._ring.pool.memory
+        self._in_turn = False  # what is submitted leaves at the end of the turn by itself
+        # The batch of records and the position in it (see dispatch.py).
+        self._batch: list[Record] = []
+        self._cursor = 0
+        self._next_cookie: Callable[[], int] = itertools.count(1).__next__
+        self._endpoints: dict[int, Endpoint] = {}  # by cookie
+        self._transports: dict[int, SocketTransport] = {}  # by descriptor, not closing
+        self._sockets: dict[int, SocketEndpoint] = {}  # by descriptor, the user's own
+        self._sweep_at = SWEEP_MIN_SOCKETS
+        self._listeners: dict[int, Listener] = {}  # by descriptor
+        self._signals: SignalWakeup | None = None
+        self._final_stats: Stats | None = None
+        self._info = self._ring.info()
+        self._closed = False
+
+    # What the loop tells of itself
+
+    def stats(self) -> Stats:
+        """Return the ring's counters; of a closed loop, those of its last moment."""
+        return self._final_stats or self._ring.stats()
+
+    def pool_stats(self) -> PoolStats:
+        """Return the counters of the pool that the loop receives into."""
+        self._check_closed()
+        return self._ring.pool.stats()
+
+    def info(self) -> Info:
+        """Return which backend and kernel features are in use, and why others are not."""
+        return self._info
+
+    # Running
+
+    def run_forever(self) -> None:
+        """Run until stop() is called."""
+        self._check_closed()
+        self._check_running()
+        self._begin_run()
+        try:
+            super().run_forever()
+        finally:
+            self._end_run()
+
+    if TYPE_CHECKING:
+
+        def _check_running(self) -> None: ...
+
+    def _begin_run(self) -> None:
+        try:
+            self._ring.enable()
+        except ChildProcessError:
+            self._after_fork()
+        if not self._batch:
+            self._cursor = 0
+            self._batch = self._ring.recover()
+            self._ring.taken()
+        if self._signals is None:
+            self._signals = SignalWakeup(self)
+        self._signals.install()
+        self._in_turn = True
+
+    def _end_run(self) -> None:
+        self._in_turn = False
+        if self._signals is not None:
+            self._signals.uninstall()
+        try:
+            self._ring.flush()
+        except ChildProcessError:
+            # Forked inside a callback: the next run starts anew.
+            logger.debug("%r ended in a forked child", self)
+
+    def _run_once(self) -> None:
+        """Take one turn: submit and wait, hand out records, run what is ready."""
+        if self._batch:
+            self._dispatch()  # what an interrupt left over
+        if self._timer_cancelled_count:
+            self._clean_timers()
+        heap = self._scheduled
+        if self._ready or self._stopping:
+            timeout_ns = 0
+        elif heap:
+            delay = heap[0][0] - self.time()
+            # Rounded up: waking too early would cost a turn.
+            timeout_ns = int(min(delay, _SLEEP_MAX) * 1e9) + 1 if delay > 0 else 0
+        else:
+            timeout_ns = -1
+        try:
+            records = self._ring.wait(timeout_ns)
+        except ChildProcessError:
+            self._after_fork()
+            records = []
+        if records:
+            self._cursor = 0
+            self._batch = records
+            self._ring.taken()
+            self._dispatch()
+        if heap:
+            self._ready_due_timers()
+        if self._debug:
+            self._run_ready_debug()
+        else:
+            self._run_ready()
+
+    def _dispatch(self) -> None:
+        if self._debug:
+            dispatch_debug(self)
+        else:
+            dispatch(self)
+        self._batch = []
+
+    def _write_to_self(self) -> None:
+        """Wake the loop; any thread, also while another closes the loop."""
+        with self._wake_lock:
+            if not self._closed:
+                self._ring.wake()
+
+    # Descriptors
+
+    def _attach_fileno(self, fileno: int, endpoint: Endpoint) -> Fd:
+        """Give a descriptor to the ring; its records go to ``endpoint``."""
+        self._check_closed()
+        cookie = self._next_cookie()
+        fd = Fd(self._ring, fileno, cookie)
+        self._endpoints[cookie] = endpoint
+        return fd
+
+    def _attach_socket(self, sock: socket.socket, endpoint: Endpoint) -> tuple[Fd, list[bytes]]:
+        """Give a socket to the ring for good.
+
+        If the user has received from it before, its attachment is taken over with what came and
+        was not taken: libuc keeps its part, the rest is returned.
+        """
+        fileno = sock.fileno()
+        known = self._sockets.get(fileno)
+        if known is not None and known.socket() is sock:
+            del self._sockets[fileno]
+            known.cancel_waiters()
+            known.fd.recv_stop()
+            known.fd.poll_stop()
+            self._endpoints[known.fd.cookie] = endpoint
+            fd, stash = known.fd, list(known.stash)
+        else:
+            self._release_fileno(fileno)
+            fd, stash = self._attach_fileno(fileno, endpoint), []
+        if isinstance(endpoint, SocketTransport):
+            self._transports[fileno] = endpoint
+        return fd, stash
+
+    def _forget_transport(self, transport: SocketTransport) -> None:
+        if self._transports.get(transport._sock_fd) is transport:
+            del self._transports[transport._sock_fd]
+
+    # Hooks of BaseEventLoop
+
+    def _make_socket_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+    ) -> SocketTransport:
+        return SocketTransport(self, sock, protocol, waiter, extra, server)
+
+    def _make_ssl_transport(self, rawsock: socket.socket, *args: Any, **kwargs: Any) -> NoReturn:
+        rawsock.close()
+        raise not_yet("create_connection(ssl=)")
+
+    def _start_serving(
+        self,
+        protocol_factory: Callable[[], Any],
+        sock: socket.socket,
+        sslcontext: Any = None,
+        server: Any = None,
+        backlog: int = 100,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> None:
+        """Accept connections on a listening socket."""
+        if sslcontext is not None:
+            raise not_yet("create_server(ssl=)")
+        self._listeners[sock.fileno()] = Listener(self, protocol_factory, sock, server)
+
+    def _stop_serving(self, sock: socket.socket) -> None:
+        """Accept no more and close the listening socket: its port is free on return."""
+        listener = self._listeners.pop(sock.fileno(), None)
+        if listener is not None and not self._closed:
+            listener.stop()
+        sock.close()
+
+    # Fork
+
+    def _after_fork(self) -> None:
+        """Begin anew in a forked child: what was attached is the parent's business."""
+        self._ring.reinit()
+        self._memory = self._ring.pool.memory
+        self._batch = []
+        self._cursor = 0
+        endpoints, self._endpoints = self._endpoints, {}
+        self._transports.clear()
+        self._sockets.clear()
+        self._listeners.clear()
+        self._sweep_at = SWEEP_MIN_SOCKETS
+        for endpoint in endpoints.values():
+            endpoint.forked()
+        self._signals = None
+
+    # The end
+
+    def close(self) -> None:
+        """End everything in flight and free it. Idempotent; not while the loop runs."""
+        if self.is_running():
+            raise RuntimeError("Cannot close a running event loop")
+        if self._closed:
+            return
+        with self._wake_lock:
+            super().close()
+        self._checking = True
+        self._scheduled.clear()
+        discard(self._batch[self._cursor :])
+        self._batch = []
+        try:
+            self._ring.enable()
+            self._settle()
+        except ChildProcessError:
+            logger.debug("%r is closed by a child of its process", self)
+        self._final_stats = self._ring.stats() if self._final_stats is None else self._final_stats
+        self._memory = b""
+        self._ring.free()
+        endpoints, self._endpoints = self._endpoints, {}
+        for endpoint in endpoints.values():
+            endpoint.loop_closed()
+        self._transports.clear()
+        self._sockets.clear()
+        self._listeners.clear()
+
+    def _settle(self) -> None:
+        """Submit what is queued, then take everything back from the kernel."""
+        ring = self._ring
+        discard(ring.recover())
+        ring.taken()
+        ring.flush()
+        for fd in list(ring.fds):
+            fd.close(CLOSE_KEEP | CLOSE_ABORT)
+        deadline = time.monotonic() + _CLOSE_PATIENCE
+        while ring.stats().attached and time.monotonic() < deadline:
+            discard(ring.wait(10_000_000))
+        ring.taken()
+        self._final_stats = ring.stats()

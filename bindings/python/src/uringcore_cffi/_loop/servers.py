@@ -1,0 +1,146 @@
+"""Listening sockets: what asyncio.base_events.Server asks of a loop."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from asyncio.log import logger
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Callable
+
+from uringcore_cffi._ffi.errors import answer_error, result_error
+from uringcore_cffi._handles.events import ACCEPT, CLOSED, ENDED
+from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, CLOSE_NOW, Fd
+from uringcore_cffi._loop.compat import ACCEPT_RETRY_DELAY, TransportSocket
+from uringcore_cffi.transports.stream import SocketTransport
+
+if TYPE_CHECKING:
+    from uringcore_cffi._loop.loop import UringEventLoop
+
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Listener:
+    """The endpoint of one listening socket."""
+
+    receive = None
+
+    def __init__(
+        self,
+        loop: UringEventLoop,
+        protocol_factory: Callable[[], Any],
+        sock: socket.socket,
+        server: Any,
+    ) -> None:
+        """Start accepting on ``sock``."""
+        self._loop = loop
+        self._protocol_factory = protocol_factory
+        self._sock = sock
+        self._server = server
+        self._context = copy_context()
+        # A connection being wrapped: kept, so that an interrupt cannot lose or close it.
+        self._wrapping: socket.socket | None = None
+        self._type = sock.type | socket.SOCK_NONBLOCK
+        self._retry: Any = None
+        fd, _ = loop._attach_socket(sock, self)
+        self._fd: Fd | None = fd
+        self._start()
+
+    def _start(self) -> None:
+        if self._fd is None:
+            return
+        answer = self._fd.accept_start()
+        if answer not in (0, -errno.EALREADY):
+            raise answer_error(answer, "uc_fd_accept_start")
+        if not self._loop._in_turn:
+            self._loop._ring.flush()
+
+    def stop(self) -> None:
+        """Accept no more. On return the port is free once the socket is closed."""
+        fd, self._fd = self._fd, None
+        if self._retry is not None:
+            self._retry.cancel()
+        if fd is None:
+            return
+        answer = fd.close(CLOSE_KEEP | CLOSE_ABORT | CLOSE_NOW)
+        self._loop._endpoints.pop(fd.cookie, None)
+        fd.free()
+        if answer not in (0, -errno.EAGAIN, -errno.EALREADY):
+            raise answer_error(answer, "uc_fd_close")
+
+    def receive_failed(self, exc: BaseException) -> None:
+        """Cannot happen: there is no receive()."""
+        raise exc
+
+    def on_record(self, following: int, kind: int, result: int, flags: int, offset: int) -> None:
+        """Take an accepted connection, or the reason why there is none."""
+        if kind == ACCEPT and result >= 0:
+            self._on_accept(following, result)
+        elif kind == ACCEPT:
+            self._loop._cursor = following
+            self._on_error(result_error(result))
+        elif kind != CLOSED:
+            raise RuntimeError(f"unexpected record of kind {kind} for {self._sock!r}")
+        if kind == ACCEPT and result >= 0 and flags & ENDED:
+            self._start()
+
+    def _on_accept(self, following: int, fileno: int) -> None:
+        loop = self._loop
+        conn = self._wrapping
+        if conn is None:
+            conn = self._wrapping = socket.socket.__new__(socket.socket)
+        if conn.fileno() != fileno:
+            # With the kind of socket known, no system call is needed to find it out.
+            conn.__init__(self._sock.family, self._type, self._sock.proto, fileno)  # type: ignore[misc]
+        handle = loop._internal_handle(self._connect, (conn,), self._context)
+        loop._ready += (handle,)
+        self._wrapping = None
+        loop._cursor = following
+
+    def _connect(self, conn: socket.socket) -> None:
+        """Make protocol and transport of a new connection."""
+        loop = self._loop
+        if loop.get_debug():
+            logger.debug("%r got a new connection: %r", self._server, conn)
+        protocol = None
+        try:
+            protocol = self._protocol_factory()
+            SocketTransport(loop, conn, protocol, server=self._server)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            conn.close()
+            if loop.get_debug():
+                context = {
+                    "message": "Error on transport creation for incoming connection",
+                    "exception": exc,
+                }
+                if protocol is not None:
+                    context["protocol"] = protocol
+                loop.call_exception_handler(context)
+
+    def _on_error(self, exc: OSError) -> None:
+        """Say why accepting ended and try again: later if resources ran out."""
+        if self._fd is None:
+            return
+        if exc.errno == errno.ECONNABORTED:
+            self._start()
+            return
+        message = "socket.accept() failed"
+        if exc.errno in _OUT_OF_RESOURCES:
+            message = "socket.accept() out of system resource"
+        self._retry = self._loop.call_later(ACCEPT_RETRY_DELAY, self._start)
+        self._loop.call_exception_handler(
+            {"message": message, "exception": exc, "socket": TransportSocket(self._sock)}
+        )
+
+    def loop_closed(self) -> None:
+        """Close the listening socket."""
+        self._fd = None
+        if self._wrapping is not None:
+            self._wrapping.close()
+        self._sock.close()
+
+    def forked(self) -> None:
+        """Stop in a child; the socket is still there to be served by a loop of its own."""
+        self._fd = None

@@ -1,0 +1,71 @@
+"""A signal always wakes the loop.
+
+A signal may be delivered to another thread, or to this one just before it enters the kernel: in
+both cases the wait would go on. So while the loop runs in the main thread, Python's C-level
+handler writes a byte to a socket whose other end the ring receives from. The Python-level handler
+then runs in the main thread, between two instructions, as always.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+from uringcore_cffi._handles.events import CLOSED
+from uringcore_cffi._handles.fd import Fd
+
+if TYPE_CHECKING:
+    from uringcore_cffi._loop.loop import UringEventLoop
+
+
+class SignalWakeup:
+    """The socket pair, and the endpoint at its receiving side."""
+
+    def __init__(self, loop: UringEventLoop) -> None:
+        self._loop = loop
+        self._previous: int | None = None
+        self._receiver, self._sender = socket.socketpair()
+        self._receiver.setblocking(False)
+        self._sender.setblocking(False)
+        fd, _ = loop._attach_socket(self._receiver, self)
+        self._fd: Fd | None = fd
+        fd.recv_start()
+
+    @staticmethod
+    def receive(numbers: bytes) -> None:
+        """Take the numbers of signals that came; waking up was all they were sent for."""
+
+    def receive_failed(self, exc: BaseException) -> None:
+        """Cannot happen: receive() does nothing."""
+        raise exc
+
+    def on_record(self, following: int, kind: int, result: int, flags: int, offset: int) -> None:
+        """Go on receiving, whatever ended it."""
+        if kind != CLOSED and self._fd is not None:
+            self._fd.recv_start()
+
+    def install(self) -> None:
+        """Have signals write to the pair. Only the main thread may, and only it needs to."""
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.set_wakeup_fd(
+                self._sender.fileno(), warn_on_full_buffer=False
+            )
+
+    def uninstall(self) -> None:
+        """Put back what was there before."""
+        previous, self._previous = self._previous, None
+        if previous is not None:
+            signal.set_wakeup_fd(previous)
+
+    def loop_closed(self) -> None:
+        """Close both ends."""
+        self._fd = None
+        self._receiver.close()
+        self._sender.close()
+
+    def forked(self) -> None:
+        """Close the child's copies; the parent's go on."""
+        self.uninstall()
+        self.loop_closed()

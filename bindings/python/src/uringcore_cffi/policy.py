@@ -1,0 +1,21 @@
+"""install() and the policy, for programs that cannot be given a loop factory."""
+
+from __future__ import annotations
+
+from uringcore_cffi._loop.compat import DefaultPolicy, set_policy
+from uringcore_cffi._loop.loop import UringEventLoop
+
+
+class EventLoopPolicy(DefaultPolicy):  # type: ignore[misc]
+    """The default policy, but for the kind of loop it makes."""
+
+    def _loop_factory(self) -> UringEventLoop:
+        return UringEventLoop()
+
+
+def install() -> None:
+    """Make asyncio.new_event_loop(), asyncio.run() and asyncio.Runner use this loop.
+
+    Where a loop factory can be passed, prefer that: policies go away in Python 3.16.
+    """
+    set_policy(EventLoopPolicy())

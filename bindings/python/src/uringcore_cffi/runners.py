@@ -1,0 +1,64 @@
+"""new_event_loop() and run()."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any, Coroutine, TypeVar
+
+from uringcore_cffi._loop.loop import UringEventLoop
+
+_T = TypeVar("_T")
+
+
+def new_event_loop() -> UringEventLoop:
+    """Make a loop: the factory to pass to asyncio.run(), asyncio.Runner and servers."""
+    return UringEventLoop()
+
+
+def run(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
+    """Run a coroutine on a new loop and close the loop, as asyncio.run() does."""
+    if sys.version_info >= (3, 11):
+        with asyncio.Runner(loop_factory=new_event_loop, debug=debug) as runner:
+            return runner.run(main)
+    return _run_without_runner(main, debug)
+
+
+def _run_without_runner(main: Coroutine[Any, Any, _T], debug: bool | None) -> _T:
+    """Do what asyncio.run() of Python 3.9 and 3.10 does, on our loop."""
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError("run() cannot be called from a running event loop")
+    if not asyncio.iscoroutine(main):
+        raise ValueError(f"a coroutine was expected, got {main!r}")
+    loop = new_event_loop()
+    try:
+        asyncio.set_event_loop(loop)
+        if debug is not None:
+            loop.set_debug(debug)
+        return loop.run_until_complete(main)
+    finally:
+        try:
+            _cancel_all_tasks(loop)
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+
+def _cancel_all_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    tasks = asyncio.all_tasks(loop)
+    if not tasks:
+        return
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    for task in tasks:
+        if not task.cancelled() and task.exception() is not None:
+            loop.call_exception_handler(
+                {
+                    "message": "unhandled exception during run() shutdown",
+                    "exception": task.exception(),
+                    "task": task,
+                }
+            )

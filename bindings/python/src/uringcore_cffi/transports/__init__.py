@@ -1,0 +1,1 @@
+"""What protocols see of the loop: real asyncio transports."""

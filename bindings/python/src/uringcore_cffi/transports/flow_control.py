@@ -1,0 +1,63 @@
+"""pause_writing() and resume_writing(), paired exactly as asyncio pairs them.
+
+The sizes are known in C: every send answers with the bytes now queued, and a record with
+UC_EVENT_LOW_WATER says that the queue has sunk to the low mark after it was above the high one.
+Python only remembers whether the protocol is paused.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from uringcore_cffi._loop.compat import FlowControlMixin
+
+
+class FlowControl(FlowControlMixin):  # type: ignore[misc]
+    """asyncio's mix-in, told the size instead of asking for it.
+
+    Class invariant: ``_protocol_paused`` is true from just before pause_writing() to just before
+    resume_writing().
+    """
+
+    _loop: Any
+    _protocol: Any
+    _protocol_paused: bool
+    _high_water: int
+    _low_water: int
+    # Tells C the marks, in bytes.
+    _tell_water_marks: Callable[[int, int], object]
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Set the marks, in bytes; see asyncio.WriteTransport."""
+        self._set_write_buffer_limits(high=high, low=low)
+        self._tell_water_marks(self._high_water, self._low_water)
+        self._pause_protocol_above_high(self.get_write_buffer_size())
+
+    def _pause_protocol_above_high(self, size: int) -> None:
+        """Call pause_writing() if ``size`` is above the mark and the protocol is not paused."""
+        if size <= self._high_water or self._protocol_paused:
+            return
+        self._protocol_paused = True
+        try:
+            self._protocol.pause_writing()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._flow_control_failed(exc, "protocol.pause_writing() failed")
+
+    def _resume_protocol(self) -> None:
+        """Call resume_writing() if the protocol is paused; may be called twice."""
+        if not self._protocol_paused:
+            return
+        self._protocol_paused = False
+        try:
+            self._protocol.resume_writing()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._flow_control_failed(exc, "protocol.resume_writing() failed")
+
+    def _flow_control_failed(self, exc: BaseException, message: str) -> None:
+        self._loop.call_exception_handler(
+            {"message": message, "exception": exc, "transport": self, "protocol": self._protocol}
+        )

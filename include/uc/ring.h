@@ -1,0 +1,254 @@
+/*
+ * uc_ring: the two roads to the kernel and back.
+ *
+ * Road 1, submit: functions on attached descriptors (uc/fd.h) and one-shot operations (uc/op.h) put what is asked for
+ * into the ring's queues; they do not enter the kernel. Road 2, complete: once per turn uc_ring_wait() submits
+ * everything queued and waits, in one kernel entry, and fills an array of records (uc/event.h).
+ *
+ * One thread runs a ring: the one that called uc_ring_enable(), or else the first that submits or waits. Every other
+ * thread is answered -EPERM, except by uc_ring_wake(), which any thread and any signal handler may call.
+ */
+#ifndef UC_RING_H
+#define UC_RING_H
+
+#include <stdint.h>
+#include <uc/event.h>
+#include <uc/export.h>
+#include <uc/feature.h>
+#include <uc/pool.h>
+
+UC_BEGIN_DECLS
+
+/** uc_ring - an opaque handle, made by uc_ring_new() */
+typedef struct uc_ring uc_ring;
+
+/* Values of uc_ring_options.sqpoll. A kernel thread then submits in our place: it saves the entry where a ring is busy
+ * all the time, costs a CPU, and keeps the credentials that the process had when the ring was made. */
+enum uc_sqpoll {
+    UC_SQPOLL_OFF = 0,
+    UC_SQPOLL_TRY = 1,    /* where it is refused, submit in batches instead and say so in uc_ring_info */
+    UC_SQPOLL_REQUIRE = 2 /* where it is refused, fail */
+};
+
+struct uc_ring_options {
+    uint32_t size;           /* sizeof(struct uc_ring_options) */
+    uint32_t sq_entries;     /* submission queue: 1 to 32768; 0 means 128 */
+    uint32_t cq_entries;     /* completion queue: sq_entries to 65536; 0 means 4096 */
+    uint32_t sqpoll;         /* UC_SQPOLL_* */
+    uint32_t sqpoll_idle_ms; /* after which the kernel thread sleeps; 0 means 1000 */
+    uint32_t reserved;       /* 0 */
+    uint64_t features_off;   /* UC_FEATURE_* not to use although the kernel has them */
+    uc_pool *pool;           /* to receive into; NULL: the ring makes one with the defaults */
+};
+
+/* Values of uc_ring_info.backend. */
+enum uc_backend {
+    UC_BACKEND_URING = 1,
+};
+
+struct uc_ring_info {
+    uint32_t size;           /* sizeof(struct uc_ring_info), set by the caller */
+    uint32_t backend;        /* UC_BACKEND_* */
+    uint64_t features;       /* UC_FEATURE_* in use */
+    uint64_t features_stripped; /* UC_FEATURE_* that the kernel refused or lacks */
+    uint32_t sq_entries;     /* as the kernel gave them */
+    uint32_t cq_entries;
+    uint32_t halvings;       /* how often sq_entries was halved because memory was refused */
+    uint32_t retries;        /* how often setting up was tried again while the kernel gave memory back */
+    char reason[256];        /* one sentence: why something asked for is not in use; empty when nothing is amiss */
+};
+
+struct uc_ring_stats {
+    uint64_t kernel_entries; /* system calls made to submit or wait */
+    uint64_t submissions;    /* operations handed to the kernel */
+    uint64_t completions;    /* that came back */
+    uint64_t events;         /* records given to the caller */
+    uint64_t in_flight;      /* operations in the kernel now, the ring's own wake-up not counted */
+    uint64_t stale;          /* completions of an earlier life; must stay 0 */
+    uint64_t overflows;      /* how often the completion queue was too small; nothing was lost */
+    uint64_t no_buffers;     /* receives that ended because the pool had no buffer */
+    uint64_t wakeups;        /* uc_ring_wake() calls that interrupted a wait */
+    uint64_t attached;       /* descriptors attached now */
+    uint64_t rehomed;        /* how often the ring moved to another thread with operations in flight */
+    uint64_t leaked;         /* operations that did not end in time at tear-down; their memory was left alone */
+};
+
+/**
+ * uc_ring_new - make a ring
+ * @options:  NULL means the defaults
+ * @ret_ring: the new ring, not yet bound to a thread
+ *
+ * Return: 0, or
+ *   -EINVAL  a wrong size, an unknown value, or a number out of its range
+ *   -E2BIG   @options has a non-zero tail that this version does not know
+ *   -EBUSY   options->pool serves another ring
+ *   -ECHILD  options->pool belongs to another process
+ *   -EPERM   io_uring is refused by seccomp, kernel.io_uring_disabled or a security module
+ *   -ENOSYS  the kernel has no io_uring
+ *   -ENOMEM  no memory, or RLIMIT_MEMLOCK is too low even for the smallest ring
+ *   -EMFILE, -ENFILE  too many open descriptors
+ *   -EOPNOTSUPP  UC_SQPOLL_REQUIRE, and the kernel refuses it
+ * For any of them uc_probe() has a sentence that says which knob to turn.
+ *
+ * Since: 0.1
+ */
+UC_EXPORT int uc_ring_new(const struct uc_ring_options *options, uc_ring **ret_ring);
+
+/**
+ * uc_ring_free - end everything in flight, then give up a ring
+ * @ring: a ring, or NULL
+ *
+ * Cancels all operations and waits until the kernel has let go of every buffer, for a second at most; what has not
+ * ended by then keeps its memory. May be called by any thread while no other uses the ring. Attached descriptors stay
+ * open; their uc_fd handles answer -ESTALE and remain to be freed. In a forked child see uc/fork.h.
+ *
+ * Return: NULL.
+ *
+ * Since: 0.1
+ */
+UC_EXPORT uc_ring *uc_ring_free(uc_ring *ring);
+
+/**
+ * uc_ring_enable - bind a ring to the calling thread
+ * @ring: a ring
+ *
+ * May be called again by another thread once the first no longer uses the ring: it moves, also with operations in
+ * flight (they are ended on the old thread's ring and armed again, no byte is lost; sends whose outcome the kernel
+ * does not tell end with -ECANCELED).
+ *
+ * Return: 0, or
+ *   -EINVAL  @ring is NULL
+ *   -ECHILD  the ring belongs to another process
+ *   -EBUSY   the kernel did not let go of the old ring in time
+ *   any error of uc_ring_new(): the ring could not be made anew for this thread
+ *
+ * Since: 0.1
+ */
+UC_EXPORT int uc_ring_enable(uc_ring *ring);
+
+/**
+ * uc_ring_wait - one turn: submit everything, wait, take what has completed
+ * @ring:       a ring
+ * @events:     room for @max records
+ * @max:        1 to 65536
+ * @timeout_ns: how long to wait for the first record: 0 not at all, negative for ever
+ *
+ * Takes back the payloads of the records of the call before, unless they were kept (uc_pool_keep()), and does not wait
+ * when a record is there already. Returns without a record when the time is over or uc_ring_wake() was called.
+ *
+ * Return: the number of records, 0 to @max, or
+ *   -EINVAL  a NULL argument or @max out of its range
+ *   -EINTR   a signal came first
+ *   -ECHILD  the ring belongs to another process
+ *   -EPERM   another thread runs the ring
+ *   -ENOMEM  records could not be stored; call again
+ *   any other: the kernel refuses to go on (for example a seccomp filter set up since); the ring can only be freed
+ *
+ * Since: 0.1
+ */
+UC_EXPORT int uc_ring_wait(uc_ring *ring, struct uc_event *events, uint32_t max, int64_t timeout_ns);
+
+/**
+ * uc_ring_last_count - how many records the last uc_ring_wait() filled in
+ * @ring: a ring
+ *
+ * For callers that can lose a return value, as an interpreter does that raises an exception from a signal handler.
+ *
+ * Return: the number of records (0 after an error), or -EINVAL, -ECHILD, -EPERM as uc_ring_wait().
+ *
+ * Since: 0.1
+ */
+UC_EXPORT int uc_ring_last_count(uc_ring *ring);
+
+/**
+ * uc_ring_flush - submit everything queued without waiting
+ * @ring: a ring
+ *
+ * For what must leave at once although no turn is near. Costs a kernel entry when something is queued.
+ *
+ * Return: 0, or -EINVAL, -ECHILD, -EPERM and the kernel's refusals as uc_ring_wait().
+ *
+ * Since: 0.1
+ */
+UC_EXPORT int uc_ring_flush(uc_ring *ring);
+
+/**
+ * uc_ring_wake - make the current or next uc_ring_wait() return
+ * @ring: a ring
+ *
+ * May be called by any thread and from a signal handler, but not while the ring is being freed. Several calls before
+ * the ring wakes count as one.
+ *
+ * Return: 0, -EINVAL or -ECHILD.
+ *
+ * Since: 0.1
+ */
+UC_EXPORT int uc_ring_wake(uc_ring *ring);
+
+/**
+ * uc_ring_event_fd - an eventfd for embedding the ring in another loop
+ * @ring: a ring
+ *
+ * The descriptor becomes readable when there is something to take: read its 8 bytes, then call uc_ring_wait() with a
+ * timeout of 0 until it returns fewer records than asked for. Do that too before the other loop sleeps whenever
+ * something was submitted. Made at the first call; it stays the ring's.
+ *
+ * Return: the descriptor, or -EINVAL, -ECHILD, -EPERM, -EMFILE, -ENFILE, -ENOMEM.
+ *
+ * Since: 0.1
+ */
+UC_EXPORT int uc_ring_event_fd(uc_ring *ring);
+
+/**
+ * uc_ring_poll_fd - the ring's own descriptor, for poll(2) and epoll(7)
+ * @ring: a ring
+ *
+ * As uc_ring_event_fd(), but there is nothing to read: it stays readable until uc_ring_wait() has taken everything. It
+ * changes when the ring moves to another thread. Only poll it.
+ *
+ * Return: the descriptor, or -EINVAL, -ECHILD.
+ *
+ * Since: 0.1
+ */
+UC_EXPORT int uc_ring_poll_fd(uc_ring *ring);
+
+/**
+ * uc_ring_pool - the pool that the ring receives into
+ * @ring: a ring
+ *
+ * Return: a pool that lives as long as the ring, not to be freed by the caller unless the caller made it; NULL if
+ * @ring is NULL.
+ *
+ * Since: 0.1
+ */
+UC_EXPORT uc_pool *uc_ring_pool(uc_ring *ring);
+
+/**
+ * uc_ring_get_info - what was asked of the kernel and what it gave
+ * @ring:     a ring
+ * @ret_info: size must be set; the rest is filled in
+ *
+ * Return: 0, or
+ *   -EINVAL  a NULL argument or a wrong size
+ *   -ECHILD  the ring belongs to another process
+ *
+ * Since: 0.1
+ */
+UC_EXPORT int uc_ring_get_info(uc_ring *ring, struct uc_ring_info *ret_info);
+
+/**
+ * uc_ring_get_stats - the ring's counters
+ * @ring:      a ring
+ * @ret_stats: the counters, as of now
+ *
+ * Return: 0, or
+ *   -EINVAL  an argument is NULL
+ *   -ECHILD  the ring belongs to another process
+ *
+ * Since: 0.1
+ */
+UC_EXPORT int uc_ring_get_stats(uc_ring *ring, struct uc_ring_stats *ret_stats);
+
+UC_END_DECLS
+
+#endif

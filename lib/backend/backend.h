@@ -1,0 +1,124 @@
+/*
+ * The seam: how operations reach a kernel and completions come back.
+ *
+ * A backend is a table of functions at the level of operations and completions. State machines,
+ * queues, credit, the pool's life cycle and cancellation are above it and know no backend by name.
+ *
+ * Contract of every backend:
+ *   - submit() queues; it enters the kernel only when its queue is full. What an operation points
+ *     to stays valid until the terminal completion (the one without UCI_COMPLETION_MORE).
+ *   - every submitted operation has exactly one terminal completion, also after cancel and at
+ *     close(); an operation of its own is UCI_OP_CANCEL, whose completion says nothing more.
+ *   - buffers handed over by provide() come back one by one with completions, or all with close().
+ *   - nothing here is called by two threads at a time.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uc/pool.h>
+#include <uc/ring.h>
+
+enum uci_op {
+    UCI_OP_NOP,
+    UCI_OP_RECV,    /* into a provided buffer, or `address` when it is set */
+    UCI_OP_RECVMSG, /* as RECV; a datagram with its sender in front, see datagram.h */
+    UCI_OP_SEND,
+    UCI_OP_SENDMSG, /* address: struct msghdr */
+    UCI_OP_ACCEPT,
+    UCI_OP_CONNECT, /* address: struct sockaddr, length: its bytes */
+    UCI_OP_POLL,    /* flags: the mask */
+    UCI_OP_READ,
+    UCI_OP_WRITE,
+    UCI_OP_FSYNC,   /* flags: UC_FSYNC_* */
+    UCI_OP_OPENAT,  /* address: path, flags: O_*, length: mode */
+    UCI_OP_CLOSE,
+    UCI_OP_STATX,   /* address: path, flags: AT_*, length: mask, offset: struct statx */
+    UCI_OP_TIMEOUT, /* address: struct __kernel_timespec */
+    UCI_OP_CANCEL,  /* offset: the user_data of the operation to end */
+    UCI_OP_COUNT
+};
+
+/* Bits of uci_operation.shape. */
+enum {
+    UCI_OPERATION_MULTISHOT = 1, /* RECV, RECVMSG, ACCEPT: go on until cancelled */
+    UCI_OPERATION_PROVIDED = 2,  /* RECV, RECVMSG: into a buffer that provide() handed over */
+    UCI_OPERATION_FIXED = 4,     /* READ, WRITE: `address` lies in the registered pool */
+    UCI_OPERATION_WHOLE = 8,     /* SEND, SENDMSG: a stream; send all of it before completing */
+};
+
+struct uci_operation {
+    uint8_t op;    /* enum uci_op */
+    uint8_t shape; /* UCI_OPERATION_* */
+    int32_t fd;
+    uint32_t flags;
+    uint32_t length;
+    uint64_t address;
+    uint64_t offset;
+    uint64_t user_data;
+};
+
+/* Bits of uci_completion.flags. */
+enum {
+    UCI_COMPLETION_MORE = 1,   /* not the last one of its operation */
+    UCI_COMPLETION_BUFFER = 2, /* `buffer` came back, whatever the result is */
+};
+
+struct uci_completion {
+    uint64_t user_data;
+    int32_t result;
+    uint32_t flags;
+    uint32_t buffer; /* index in the pool */
+};
+
+struct uci_backend_options {
+    uint32_t sq_entries, cq_entries;
+    uint32_t sqpoll, sqpoll_idle_ms;
+    uint64_t features_off;
+    uc_pool *pool;
+};
+
+struct uci_backend;
+
+struct uci_backend_table {
+    uint32_t id; /* UC_BACKEND_* */
+
+    /* Make one, bound to no thread. Fills `info`, also on failure. */
+    int (*open)(const struct uci_backend_options *options, struct uc_ring_info *info,
+                struct uci_backend **ret_backend);
+    /* Bind it to the calling thread, for good. */
+    int (*enable)(struct uci_backend *backend);
+    /* Queue an operation. Negative: nothing was queued. */
+    int (*submit)(struct uci_backend *backend, const struct uci_operation *operation);
+    /* Submit everything queued; if @wait, until a completion is there or @timeout_ns is over
+     * (negative: for ever). 0 or negative; -ETIME is 0. */
+    int (*enter)(struct uci_backend *backend, bool wait, int64_t timeout_ns);
+    /* Take up to @max completions; needs no kernel entry. */
+    uint32_t (*reap)(struct uci_backend *backend, struct uci_completion *completions, uint32_t max);
+    /* Hand a buffer of the pool to the kernel; visible at the next enter(). */
+    void (*provide)(struct uci_backend *backend, uint32_t buffer);
+    /* A descriptor that polls readable while completions wait. */
+    int (*poll_fd)(struct uci_backend *backend);
+    /* Let @event_fd be written when a completion arrives. */
+    int (*set_event_fd)(struct uci_backend *backend, int event_fd);
+    /* Any thread, nobody else using it: tell the kernel to end everything. Completions that this
+     * causes can still be reaped. */
+    void (*stop)(struct uci_backend *backend);
+    /* Wait up to @timeout_ns. Return: whether the kernel has let go of everything. */
+    bool (*is_stopped)(struct uci_backend *backend, int64_t timeout_ns);
+    /* Free a stopped one; or, in a forked child, whatever of it is the child's. */
+    void (*free)(struct uci_backend *backend, bool in_child);
+    /* Plain system calls on the descriptors that operations are about. */
+    int (*shutdown)(int fd);
+    int (*close)(int fd);
+};
+
+/* What all backends begin with. */
+struct uci_backend {
+    const struct uci_backend_table *table;
+    uint64_t features; /* UC_FEATURE_* in use */
+    uint64_t kernel_entries;
+    uint64_t overflows;
+};
+
+extern const struct uci_backend_table uci_backend_uring;

@@ -1,0 +1,205 @@
+/* The io_uring backend: opened step by step, each step telling what the kernel gave. */
+#include "backend/uring.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pool/pool.h"
+
+/* Operations whose presence dates the kernel: what they came with has no flag of its own. */
+#define PROBE_5_19 IORING_OP_SOCKET  /* multishot accept */
+#define PROBE_6_0 IORING_OP_SEND_ZC  /* multishot receive */
+
+static void features_from_setup(struct uci_uring *uring)
+{
+    uint32_t flags = uring->setup_flags;
+
+    uring->base.features = (flags & IORING_SETUP_SINGLE_ISSUER ? UC_FEATURE_SINGLE_ISSUER : 0) |
+                           (flags & IORING_SETUP_DEFER_TASKRUN ? UC_FEATURE_DEFER_TASKRUN : 0) |
+                           (flags & IORING_SETUP_COOP_TASKRUN ? UC_FEATURE_COOP_TASKRUN : 0) |
+                           (flags & IORING_SETUP_SUBMIT_ALL ? UC_FEATURE_SUBMIT_ALL : 0) |
+                           (flags & IORING_SETUP_SQPOLL ? UC_FEATURE_SQPOLL : 0);
+}
+
+static uint64_t features_from_probe(struct uci_uring *uring)
+{
+    struct io_uring_probe *probe = io_uring_get_probe_ring(&uring->ring);
+    uint64_t features = 0;
+
+    if (!probe)
+        return 0;
+    if (io_uring_opcode_supported(probe, PROBE_5_19))
+        features |= UC_FEATURE_MULTISHOT_ACCEPT;
+    if (io_uring_opcode_supported(probe, PROBE_6_0))
+        features |= UC_FEATURE_MULTISHOT_RECV;
+    io_uring_free_probe(probe);
+    if (uring->kernel_features & IORING_FEAT_NO_IOWAIT) {
+        features |= UC_FEATURE_NO_IOWAIT;
+        /* Bundles came with 6.10 and mixed up their order until 6.14; this feature dates 6.15. */
+        if (uring->kernel_features & IORING_FEAT_RECVSEND_BUNDLE)
+            features |= UC_FEATURE_RECV_BUNDLE;
+    }
+    return features;
+}
+
+static int register_pool(struct uci_uring *uring, struct uc_ring_info *info)
+{
+    struct uc_pool *pool = uring->pool;
+    struct iovec memory = {
+        .iov_base = pool->base,
+        .iov_len = (size_t)pool->count * pool->buffer_bytes,
+    };
+    int r;
+
+    pool->registered_bytes = 0;
+    if (!(pool->flags & (UC_POOL_REGISTER | UC_POOL_REGISTER_REQUIRED)))
+        return 0;
+    r = io_uring_register_buffers(&uring->ring, &memory, 1);
+    if (r == 0) {
+        uring->base.features |= UC_FEATURE_REGISTERED_BUFFERS;
+        pool->registered_bytes = memory.iov_len;
+        return 0;
+    }
+    info->features_stripped |= UC_FEATURE_REGISTERED_BUFFERS;
+    snprintf(info->reason, sizeof(info->reason),
+             "the pool is not registered as fixed buffers: %zu bytes of locked memory are needed; "
+             "raise RLIMIT_MEMLOCK (ulimit -l, LimitMEMLOCK=)",
+             memory.iov_len);
+    return pool->flags & UC_POOL_REGISTER_REQUIRED ? r : 0;
+}
+
+static int negotiate(struct uci_uring *uring, const struct uci_backend_options *options,
+                     struct uc_ring_info *info)
+{
+    uint64_t wanted = ~options->features_off, found;
+    int r;
+
+    features_from_setup(uring);
+    found = features_from_probe(uring);
+    if (wanted & UC_FEATURE_BUFFER_RING) {
+        r = uci_uring_buffers_open(uring);
+        if (r == -ENOMEM)
+            return r;
+        if (r == 0)
+            uring->base.features |= UC_FEATURE_BUFFER_RING;
+    }
+    /* A multishot receive needs the kernel to choose buffers. */
+    if (!(uring->base.features & UC_FEATURE_BUFFER_RING))
+        found &= ~(uint64_t)(UC_FEATURE_MULTISHOT_RECV | UC_FEATURE_RECV_BUNDLE);
+    if (!(found & wanted & UC_FEATURE_MULTISHOT_RECV))
+        found &= ~(uint64_t)UC_FEATURE_RECV_BUNDLE;
+    uring->base.features |= found & wanted;
+    if (uring->base.features & UC_FEATURE_NO_IOWAIT)
+        uring->enter_flags |= IORING_ENTER_NO_IOWAIT;
+    r = register_pool(uring, info);
+    if (r < 0)
+        return r;
+    info->features = uring->base.features;
+    return 0;
+}
+
+static void explain_sqpoll(const struct uci_backend_options *options, struct uc_ring_info *info)
+{
+    if (options->sqpoll == UC_SQPOLL_TRY && !(info->features & UC_FEATURE_SQPOLL))
+        snprintf(info->reason, sizeof(info->reason),
+                 "SQPOLL is refused by this kernel or its policy (before 5.13 it needs "
+                 "CAP_SYS_NICE); operations are submitted in batches instead");
+}
+
+static void uring_stop(struct uci_backend *backend)
+{
+    uci_uring_rings_close(uci_uring_of(backend));
+}
+
+static bool uring_is_stopped(struct uci_backend *backend, int64_t timeout_ns)
+{
+    struct pollfd tombstone = {.fd = uci_uring_of(backend)->tombstone, .events = POLLIN};
+    struct timespec time = {timeout_ns / 1000000000, timeout_ns % 1000000000};
+
+    return ppoll(&tombstone, 1, &time, NULL) > 0 && (tombstone.revents & POLLHUP);
+}
+
+static void uring_free(struct uci_backend *backend, bool in_child)
+{
+    struct uci_uring *uring = uci_uring_of(backend);
+
+    if (!in_child)
+        uci_uring_rings_close(uring);
+    uci_uring_buffers_free(uring, in_child);
+    uci_uring_rings_free(uring, in_child);
+    free(uring);
+}
+
+static int uring_open(const struct uci_backend_options *options, struct uc_ring_info *info,
+                      struct uci_backend **ret_backend)
+{
+    struct uci_uring *uring = calloc(1, sizeof(*uring));
+    int r;
+
+    if (!uring)
+        return -ENOMEM;
+    uring->base.table = &uci_backend_uring;
+    uring->pool = options->pool;
+    uring->tombstone = -1;
+    info->backend = UC_BACKEND_URING;
+    r = uci_uring_rings_open(uring, options, info);
+    if (r < 0) {
+        free(uring);
+        return r;
+    }
+    r = negotiate(uring, options, info);
+    if (r < 0) {
+        uring_free(&uring->base, false);
+        return r;
+    }
+    explain_sqpoll(options, info);
+    *ret_backend = &uring->base;
+    return 0;
+}
+
+static int uring_enable(struct uci_backend *backend)
+{
+    return io_uring_enable_rings(&uci_uring_of(backend)->ring);
+}
+
+static int uring_poll_fd(struct uci_backend *backend)
+{
+    return uci_uring_of(backend)->ring.ring_fd;
+}
+
+static int uring_set_event_fd(struct uci_backend *backend, int event_fd)
+{
+    return io_uring_register_eventfd(&uci_uring_of(backend)->ring, event_fd);
+}
+
+static int uring_shutdown(int fd)
+{
+    return shutdown(fd, SHUT_WR) < 0 ? -errno : 0;
+}
+
+static int uring_close(int fd)
+{
+    return close(fd) < 0 ? -errno : 0;
+}
+
+const struct uci_backend_table uci_backend_uring = {
+    .id = UC_BACKEND_URING,
+    .open = uring_open,
+    .enable = uring_enable,
+    .submit = uci_uring_submit,
+    .enter = uci_uring_enter,
+    .reap = uci_uring_reap,
+    .provide = uci_uring_provide,
+    .poll_fd = uring_poll_fd,
+    .set_event_fd = uring_set_event_fd,
+    .stop = uring_stop,
+    .is_stopped = uring_is_stopped,
+    .free = uring_free,
+    .shutdown = uring_shutdown,
+    .close = uring_close,
+};

@@ -1,0 +1,52 @@
+/* The io_uring backend, seen by its own files only. */
+#pragma once
+
+#include "backend/backend.h"
+#include "backend/uring_compat.h"
+
+#define UCI_URING_BUFFER_GROUP 0
+
+struct uci_uring {
+    struct uci_backend base;
+    struct io_uring ring;
+    uint32_t setup_flags;    /* IORING_SETUP_* in force */
+    uint32_t kernel_features; /* IORING_FEAT_* */
+    uint32_t enter_flags;    /* IORING_ENTER_*, at every entry */
+    uc_pool *pool;
+
+    void *memory; /* of the rings, when it is ours (NO_MMAP); else NULL */
+    size_t memory_bytes;
+
+    struct io_uring_buf_ring *buffers; /* what provide() fills; NULL without UC_FEATURE_BUFFER_RING */
+    uint32_t buffer_entries;           /* power of two */
+    uint16_t *buffer_order;            /* buffer at each position, to follow a bundle */
+    uint16_t *buffer_position;         /* position of each buffer */
+    uint16_t buffer_tail;
+    uint32_t bundle_buffer; /* next piece of a bundle that did not fit into the last reap() */
+    uint32_t bundle_left;   /* bytes of it; 0: none */
+
+    int tombstone; /* hangs up when the kernel has freed the ring; -1 where that cannot be had */
+    bool stopped;
+};
+
+static inline struct uci_uring *uci_uring_of(struct uci_backend *backend)
+{
+    return (struct uci_uring *)backend;
+}
+
+/* uring_rings.c: the two rings in memory. */
+int uci_uring_rings_open(struct uci_uring *uring, const struct uci_backend_options *options,
+                         struct uc_ring_info *info);
+void uci_uring_rings_close(struct uci_uring *uring);
+void uci_uring_rings_free(struct uci_uring *uring, bool in_child);
+
+/* uring_buffers.c: the ring of provided buffers. */
+int uci_uring_buffers_open(struct uci_uring *uring);
+void uci_uring_buffers_free(struct uci_uring *uring, bool in_child);
+void uci_uring_provide(struct uci_backend *backend, uint32_t buffer);
+
+/* uring_queue.c: operations in, completions out. */
+int uci_uring_submit(struct uci_backend *backend, const struct uci_operation *operation);
+int uci_uring_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns);
+uint32_t uci_uring_reap(struct uci_backend *backend, struct uci_completion *completions,
+                        uint32_t max);

@@ -1,0 +1,236 @@
+/*
+ * Operations into the submission ring, completions out of the completion ring, and the one system
+ * call between them.
+ *
+ * liburing prepares entries and finds completions; the rings' tails and io_uring_enter() are
+ * handled here, because liburing 2.3 knows no IORING_ENTER_NO_IOWAIT. The submission ring's index
+ * array is the identity, filled once.
+ */
+#include "backend/uring.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <uc/op.h>
+
+#include "pool/pool.h"
+
+static uint32_t flush(struct uci_uring *uring)
+{
+    struct io_uring_sq *sq = &uring->ring.sq;
+
+    if (sq->sqe_head != sq->sqe_tail) {
+        sq->sqe_head = sq->sqe_tail;
+        io_uring_smp_store_release(sq->ktail, sq->sqe_tail);
+    }
+    return sq->sqe_tail - io_uring_smp_load_acquire(sq->khead);
+}
+
+int uci_uring_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns)
+{
+    struct uci_uring *uring = uci_uring_of(backend);
+    uint32_t pending = flush(uring), flags = uring->enter_flags;
+    struct __kernel_timespec time;
+    struct io_uring_getevents_arg argument = {.sigmask_sz = _NSIG / 8};
+    int r;
+
+    if (uring->setup_flags & IORING_SETUP_SQPOLL) {
+        io_uring_smp_mb();
+        if (IO_URING_READ_ONCE(*uring->ring.sq.kflags) & IORING_SQ_NEED_WAKEUP)
+            flags |= IORING_ENTER_SQ_WAKEUP;
+        else if (!wait)
+            return 0;
+        pending = 0;
+    }
+    if (wait && timeout_ns >= 0) {
+        time.tv_sec = timeout_ns / 1000000000;
+        time.tv_nsec = timeout_ns % 1000000000;
+        argument.ts = (uint64_t)(uintptr_t)&time;
+    }
+    backend->kernel_entries++;
+    r = io_uring_enter2((unsigned)uring->ring.ring_fd, pending, wait,
+                        flags | IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, (void *)&argument,
+                        sizeof(argument));
+    /* ETIME: the time is over. EBUSY, EAGAIN: completions have to be taken first, which the caller
+     * does next. */
+    if (r >= 0 || r == -ETIME || r == -EBUSY || r == -EAGAIN)
+        return 0;
+    return r;
+}
+
+static void prepare_recv(struct uci_uring *uring, struct io_uring_sqe *sqe,
+                         const struct uci_operation *o)
+{
+    void *address = (void *)(uintptr_t)o->address;
+    bool bundle = (uring->base.features & UC_FEATURE_RECV_BUNDLE) != 0;
+
+    if (o->op == UCI_OP_RECVMSG)
+        io_uring_prep_recvmsg(sqe, o->fd, address, 0);
+    else
+        io_uring_prep_recv(sqe, o->fd, address, o->length, 0);
+    if (o->shape & UCI_OPERATION_PROVIDED) {
+        sqe->flags |= IOSQE_BUFFER_SELECT;
+        sqe->buf_group = UCI_URING_BUFFER_GROUP;
+    }
+    if (o->shape & UCI_OPERATION_MULTISHOT) {
+        sqe->ioprio |= IORING_RECV_MULTISHOT;
+        if (bundle && o->op == UCI_OP_RECV)
+            sqe->ioprio |= IORING_RECVSEND_BUNDLE;
+    }
+}
+
+static void prepare_file(struct io_uring_sqe *sqe, const struct uci_operation *o)
+{
+    void *address = (void *)(uintptr_t)o->address;
+
+    if (o->op == UCI_OP_READ && (o->shape & UCI_OPERATION_FIXED))
+        io_uring_prep_read_fixed(sqe, o->fd, address, o->length, o->offset, 0);
+    else if (o->op == UCI_OP_READ)
+        io_uring_prep_read(sqe, o->fd, address, o->length, o->offset);
+    else if (o->shape & UCI_OPERATION_FIXED)
+        io_uring_prep_write_fixed(sqe, o->fd, address, o->length, o->offset, 0);
+    else
+        io_uring_prep_write(sqe, o->fd, address, o->length, o->offset);
+}
+
+static void prepare(struct uci_uring *uring, struct io_uring_sqe *sqe,
+                    const struct uci_operation *o)
+{
+    void *address = (void *)(uintptr_t)o->address;
+    int whole = o->shape & UCI_OPERATION_WHOLE ? MSG_WAITALL : 0;
+
+    switch ((enum uci_op)o->op) {
+    case UCI_OP_RECV:
+    case UCI_OP_RECVMSG:
+        prepare_recv(uring, sqe, o);
+        break;
+    case UCI_OP_SEND:
+        io_uring_prep_send(sqe, o->fd, address, o->length, MSG_NOSIGNAL | whole);
+        break;
+    case UCI_OP_SENDMSG:
+        io_uring_prep_sendmsg(sqe, o->fd, address, (unsigned)(MSG_NOSIGNAL | whole));
+        break;
+    case UCI_OP_ACCEPT:
+        io_uring_prep_accept(sqe, o->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (o->shape & UCI_OPERATION_MULTISHOT)
+            sqe->ioprio |= IORING_ACCEPT_MULTISHOT;
+        break;
+    case UCI_OP_CONNECT:
+        io_uring_prep_connect(sqe, o->fd, address, (socklen_t)o->length);
+        break;
+    case UCI_OP_POLL:
+        io_uring_prep_poll_add(sqe, o->fd, o->flags);
+        break;
+    case UCI_OP_READ:
+    case UCI_OP_WRITE:
+        prepare_file(sqe, o);
+        break;
+    case UCI_OP_FSYNC:
+        io_uring_prep_fsync(sqe, o->fd, o->flags & UC_FSYNC_DATA ? IORING_FSYNC_DATASYNC : 0);
+        break;
+    case UCI_OP_OPENAT:
+        io_uring_prep_openat(sqe, o->fd, address, (int)o->flags | O_CLOEXEC, (mode_t)o->length);
+        break;
+    case UCI_OP_CLOSE:
+        io_uring_prep_close(sqe, o->fd);
+        break;
+    case UCI_OP_STATX:
+        io_uring_prep_statx(sqe, o->fd, address, (int)o->flags, o->length,
+                            (struct statx *)(uintptr_t)o->offset);
+        break;
+    case UCI_OP_TIMEOUT:
+        io_uring_prep_timeout(sqe, address, 0, 0);
+        break;
+    case UCI_OP_CANCEL:
+        io_uring_prep_cancel64(sqe, o->offset, 0);
+        break;
+    case UCI_OP_NOP:
+    case UCI_OP_COUNT:
+        io_uring_prep_nop(sqe);
+        break;
+    }
+    sqe->user_data = o->user_data;
+}
+
+int uci_uring_submit(struct uci_backend *backend, const struct uci_operation *operation)
+{
+    struct uci_uring *uring = uci_uring_of(backend);
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->ring);
+
+    for (int tries = 0; !sqe; tries++) {
+        int r = uci_uring_enter(backend, false, 0);
+
+        if (r < 0 && r != -EINTR)
+            return r;
+        if (tries == 1000)
+            return -EAGAIN;
+        sqe = io_uring_get_sqe(&uring->ring);
+    }
+    prepare(uring, sqe, operation);
+    return 0;
+}
+
+/* The pieces of a bundle as completions of their own. Return: how many were made. */
+static uint32_t unbundle(struct uci_uring *uring, const struct io_uring_cqe *cqe,
+                         struct uci_completion *completions, uint32_t max)
+{
+    uint32_t mask = uring->buffer_entries - 1, piece_bytes = uring->pool->buffer_bytes;
+    bool more = cqe->flags & IORING_CQE_F_MORE;
+    uint32_t n = 0;
+
+    if (!uring->bundle_left) {
+        uring->bundle_left = (uint32_t)cqe->res;
+        uring->bundle_buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+    }
+    while (uring->bundle_left && n < max) {
+        uint32_t piece = uring->bundle_left < piece_bytes ? uring->bundle_left : piece_bytes;
+
+        uring->bundle_left -= piece;
+        completions[n++] = (struct uci_completion){
+            .user_data = cqe->user_data,
+            .result = (int32_t)piece,
+            .flags = UCI_COMPLETION_BUFFER |
+                     (more || uring->bundle_left ? UCI_COMPLETION_MORE : 0),
+            .buffer = uring->bundle_buffer,
+        };
+        uring->bundle_buffer =
+            uring->buffer_order[(uring->buffer_position[uring->bundle_buffer] + 1) & mask];
+    }
+    return n;
+}
+
+uint32_t uci_uring_reap(struct uci_backend *backend, struct uci_completion *completions,
+                        uint32_t max)
+{
+    struct uci_uring *uring = uci_uring_of(backend);
+    struct io_uring_cq *cq = &uring->ring.cq;
+    uint32_t n = 0, head, tail;
+
+    if (!cq->khead)
+        return 0;
+    head = *cq->khead;
+    tail = io_uring_smp_load_acquire(cq->ktail);
+    for (; head != tail && n < max; head++) {
+        const struct io_uring_cqe *cqe = &cq->cqes[head & cq->ring_mask];
+        bool has_buffer = cqe->flags & IORING_CQE_F_BUFFER;
+
+        if (has_buffer && cqe->res > (int32_t)uring->pool->buffer_bytes) {
+            n += unbundle(uring, cqe, completions + n, max - n);
+            if (uring->bundle_left)
+                break;
+            continue;
+        }
+        completions[n++] = (struct uci_completion){
+            .user_data = cqe->user_data,
+            .result = cqe->res,
+            .flags = (has_buffer ? UCI_COMPLETION_BUFFER : 0) |
+                     (cqe->flags & IORING_CQE_F_MORE ? UCI_COMPLETION_MORE : 0),
+            .buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT,
+        };
+    }
+    io_uring_smp_store_release(cq->khead, head);
+    if (!uring->stopped && (IO_URING_READ_ONCE(*uring->ring.sq.kflags) & IORING_SQ_CQ_OVERFLOW))
+        backend->overflows++;
+    return n;
+}

@@ -1,0 +1,261 @@
+#include "fd/send_queue.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK_BYTES (4096 - sizeof(struct uci_chunk)) /* of a chunk that is kept for reuse */
+#define CACHED_CHUNKS 256
+#define CACHED_VECTORS 64
+#define SEND_BYTES_MAX (UINT32_C(1) << 30) /* in one operation */
+
+static struct uci_chunk *chunk_new(struct uci_send_cache *cache, uint64_t bytes)
+{
+    uint64_t capacity = bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES;
+    struct uci_chunk *chunk = cache ? cache->chunks : NULL;
+
+    if (capacity == CHUNK_BYTES && chunk) {
+        cache->chunks = chunk->next;
+        cache->chunk_count--;
+    } else {
+        chunk = malloc(sizeof(*chunk) + capacity);
+        if (!chunk)
+            return NULL;
+    }
+    *chunk = (struct uci_chunk){.data = (const uint8_t *)(chunk + 1), .capacity = capacity};
+    return chunk;
+}
+
+static void chunk_free(struct uci_chunk *chunk, struct uci_send_cache *cache)
+{
+    free(chunk->address);
+    if (chunk->capacity == CHUNK_BYTES && cache->chunk_count < CACHED_CHUNKS) {
+        chunk->next = cache->chunks;
+        cache->chunks = chunk;
+        cache->chunk_count++;
+    } else {
+        free(chunk);
+    }
+}
+
+static void vector_release(struct uci_send_queue *queue, struct uci_send_cache *cache)
+{
+    struct uci_send_vector *vector = queue->vector;
+
+    queue->vector = NULL;
+    if (!vector)
+        return;
+    if (cache->vector_count >= CACHED_VECTORS) {
+        free(vector);
+        return;
+    }
+    vector->next_free = cache->vectors;
+    cache->vectors = vector;
+    cache->vector_count++;
+}
+
+void uci_send_cache_finish(struct uci_send_cache *cache)
+{
+    while (cache->chunks) {
+        struct uci_chunk *chunk = cache->chunks;
+
+        cache->chunks = chunk->next;
+        free(chunk);
+    }
+    while (cache->vectors) {
+        struct uci_send_vector *vector = cache->vectors;
+
+        cache->vectors = vector->next_free;
+        free(vector);
+    }
+    *cache = (struct uci_send_cache){0};
+}
+
+static void append(struct uci_send_queue *queue, struct uci_chunk *chunk, uint64_t bytes)
+{
+    if (queue->last)
+        queue->last->next = chunk;
+    else
+        queue->first = chunk;
+    queue->last = chunk;
+    queue->bytes += bytes;
+}
+
+static void fill(struct uci_chunk *chunk, const void *data, uint64_t bytes)
+{
+    if (bytes)
+        memcpy((uint8_t *)(chunk + 1) + chunk->end, data, bytes);
+    chunk->end += bytes;
+}
+
+int uci_send_queue_copy(struct uci_send_queue *queue, struct uci_send_cache *cache,
+                        const void *data, uint64_t bytes)
+{
+    struct uci_chunk *chunk = queue->last;
+
+    if (chunk && chunk->capacity - chunk->end >= bytes && !chunk->is_reference) {
+        fill(chunk, data, bytes);
+        queue->bytes += bytes;
+        return 0;
+    }
+    chunk = chunk_new(cache, bytes);
+    if (!chunk)
+        return -ENOMEM;
+    fill(chunk, data, bytes);
+    append(queue, chunk, bytes);
+    return 0;
+}
+
+int uci_send_queue_reference(struct uci_send_queue *queue, const void *data, uint64_t bytes)
+{
+    struct uci_chunk *chunk = malloc(sizeof(*chunk));
+
+    if (!chunk)
+        return -ENOMEM;
+    *chunk = (struct uci_chunk){.data = data, .end = bytes, .is_reference = true};
+    append(queue, chunk, bytes);
+    queue->references++;
+    return 0;
+}
+
+int uci_send_queue_datagram(struct uci_send_queue *queue, const void *data, uint64_t bytes,
+                            const void *address, uint32_t address_bytes)
+{
+    struct uci_chunk *chunk = malloc(sizeof(*chunk) + bytes);
+
+    if (!chunk)
+        return -ENOMEM;
+    *chunk = (struct uci_chunk){
+        .data = (const uint8_t *)(chunk + 1),
+        .capacity = bytes,
+        .is_datagram = true,
+        .address_bytes = address_bytes,
+    };
+    if (address_bytes) {
+        chunk->address = malloc(address_bytes);
+        if (!chunk->address) {
+            free(chunk);
+            return -ENOMEM;
+        }
+        memcpy(chunk->address, address, address_bytes);
+    }
+    fill(chunk, data, bytes);
+    append(queue, chunk, bytes);
+    return 0;
+}
+
+static int vector_take(struct uci_send_queue *queue, struct uci_send_cache *cache)
+{
+    if (cache->vectors) {
+        queue->vector = cache->vectors;
+        cache->vectors = queue->vector->next_free;
+        cache->vector_count--;
+    } else {
+        queue->vector = malloc(sizeof(*queue->vector));
+        if (!queue->vector)
+            return -ENOMEM;
+    }
+    queue->vector->message = (struct msghdr){.msg_iov = queue->vector->parts};
+    return 0;
+}
+
+static struct iovec part_of(const struct uci_chunk *chunk, uint64_t room)
+{
+    uint64_t bytes = chunk->end - chunk->begin;
+
+    return (struct iovec){
+        .iov_base = (void *)(chunk->data + chunk->begin),
+        .iov_len = bytes < room ? bytes : room,
+    };
+}
+
+int uci_send_queue_front(struct uci_send_queue *queue, struct uci_send_cache *cache,
+                         const void **ret_data, uint32_t *ret_bytes,
+                         const struct msghdr **ret_message)
+{
+    struct uci_chunk *chunk = queue->first;
+    struct iovec part = part_of(chunk, SEND_BYTES_MAX);
+    uint64_t room = SEND_BYTES_MAX;
+    struct msghdr *message;
+    int r;
+
+    if (!chunk->is_datagram && (!chunk->next || part.iov_len == SEND_BYTES_MAX)) {
+        *ret_data = part.iov_base;
+        *ret_bytes = (uint32_t)part.iov_len;
+        *ret_message = NULL;
+        return 0;
+    }
+    r = vector_take(queue, cache);
+    if (r < 0)
+        return r;
+    message = &queue->vector->message;
+    if (chunk->is_datagram) {
+        message->msg_name = chunk->address;
+        message->msg_namelen = chunk->address_bytes;
+        queue->vector->parts[message->msg_iovlen++] = part;
+    } else {
+        for (; chunk && room && message->msg_iovlen < UCI_SEND_VECTORS; chunk = chunk->next) {
+            part = part_of(chunk, room);
+            queue->vector->parts[message->msg_iovlen++] = part;
+            room -= part.iov_len;
+        }
+    }
+    *ret_data = NULL;
+    *ret_bytes = 0;
+    *ret_message = message;
+    return 0;
+}
+
+static uint32_t remove_first(struct uci_send_queue *queue, struct uci_send_cache *cache)
+{
+    struct uci_chunk *chunk = queue->first;
+    uint32_t references = chunk->is_reference;
+
+    queue->first = chunk->next;
+    if (!queue->first)
+        queue->last = NULL;
+    queue->references -= references;
+    chunk_free(chunk, cache);
+    return references;
+}
+
+uint32_t uci_send_queue_sent(struct uci_send_queue *queue, struct uci_send_cache *cache,
+                             uint64_t bytes)
+{
+    uint32_t references = 0;
+
+    vector_release(queue, cache);
+    if (queue->first && queue->first->is_datagram) {
+        queue->bytes -= queue->first->end;
+        return remove_first(queue, cache);
+    }
+    queue->bytes -= bytes;
+    while (queue->first) {
+        struct uci_chunk *chunk = queue->first;
+        uint64_t left = chunk->end - chunk->begin;
+
+        if (bytes < left) {
+            chunk->begin += bytes;
+            break;
+        }
+        bytes -= left;
+        references += remove_first(queue, cache);
+    }
+    return references;
+}
+
+void uci_send_queue_retry(struct uci_send_queue *queue, struct uci_send_cache *cache)
+{
+    vector_release(queue, cache);
+}
+
+uint32_t uci_send_queue_drop(struct uci_send_queue *queue, struct uci_send_cache *cache)
+{
+    uint32_t references = 0;
+
+    vector_release(queue, cache);
+    while (queue->first)
+        references += remove_first(queue, cache);
+    queue->bytes = 0;
+    return references;
+}

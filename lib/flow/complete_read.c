@@ -1,0 +1,357 @@
+/*
+ * Road 2 for the read side: received bytes, datagrams, accepted connections.
+ *
+ * What is odd in the kernel, and what follows:
+ *   - A multishot receive ends whenever it likes, also together with data: first the data counts,
+ *     then whether more will come.
+ *   - A completion may carry a buffer although its result is an error or the end: the buffer is
+ *     given back whatever the result is.
+ *   - ENOBUFS ends the receive and loses nothing: the bytes are in the socket.
+ *   - A cancelled operation may answer with codes that are the kernel's own (-512 to -516).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "flow/flow.h"
+
+/* As in linux/errno.h: restart codes that are not meant for programs but reach them here. */
+#define ERESTARTSYS_FIRST 512
+#define ERESTARTSYS_LAST 516
+
+/* What the kernel puts in front of a datagram that it received into a provided buffer. */
+struct datagram_head {
+    uint32_t name_bytes;
+    uint32_t control_bytes;
+    uint32_t payload_bytes;
+    uint32_t flags;
+};
+
+struct payload {
+    uint32_t buffer; /* or UCI_BUFFER_NONE */
+    uint32_t start, length;
+    uint32_t address_bytes;
+};
+
+static bool is_interruption(int32_t result)
+{
+    return result == -ECANCELED || result == -EINTR || result == -EAGAIN || result == -ENOBUFS ||
+           (result <= -ERESTARTSYS_FIRST && result >= -ERESTARTSYS_LAST);
+}
+
+/* An error of one datagram, after which the socket goes on. */
+static bool is_datagram_error(int32_t result)
+{
+    return result == -ECONNREFUSED || result == -EHOSTUNREACH || result == -ENETUNREACH ||
+           result == -EMSGSIZE || result == -ECONNRESET;
+}
+
+/* A connection that was gone before it could be accepted. */
+static bool is_accept_error(int32_t result)
+{
+    return result == -ECONNABORTED || result == -EPROTO;
+}
+
+static bool is_datagram(const uc_fd *fd)
+{
+    return (fd->flags & UC_FD_DATAGRAM) && fd->read_kind == UCI_KIND_RECV;
+}
+
+static void recycle(uc_fd *fd, const struct payload *payload)
+{
+    if (payload->buffer != UCI_BUFFER_NONE)
+        uci_pool_recycle(fd->ring->pool, payload->buffer);
+}
+
+/* Where the payload stands in the buffer that came back. */
+static struct payload payload_of(uc_fd *fd, const struct uci_completion *completion)
+{
+    bool provided = completion->flags & UCI_COMPLETION_BUFFER;
+    struct payload payload = {.buffer = UCI_BUFFER_NONE};
+    struct datagram_head head;
+
+    if (provided)
+        payload.buffer = completion->buffer;
+    else if (fd->read_kind == UCI_KIND_RECV)
+        payload.buffer = fd->read_buffer;
+    if (!provided)
+        fd->read_buffer = UCI_BUFFER_NONE;
+    if (payload.buffer == UCI_BUFFER_NONE || completion->result < 0)
+        return payload;
+    payload.length = (uint32_t)completion->result;
+    if (!is_datagram(fd))
+        return payload;
+    payload.start = UC_DATAGRAM_ADDRESS_BYTES;
+    payload.address_bytes = fd->message->msg_namelen;
+    if (provided) {
+        memcpy(&head, fd->ring->pool->base + uci_pool_offset(fd->ring->pool, payload.buffer),
+               sizeof(head));
+        payload.start = sizeof(head) + UC_DATAGRAM_ADDRESS_BYTES;
+        payload.length = (uint32_t)completion->result - payload.start;
+        payload.address_bytes = head.name_bytes;
+    }
+    if (payload.address_bytes > UC_DATAGRAM_ADDRESS_BYTES)
+        payload.address_bytes = UC_DATAGRAM_ADDRESS_BYTES;
+    return payload;
+}
+
+/* A record about a buffer; the caller has it until the next turn. */
+static void deliver_payload(uc_fd *fd, const struct payload *payload)
+{
+    uc_ring *ring = fd->ring;
+    struct uc_event *event =
+        uci_flow_record(fd, is_datagram(fd) ? UC_EVENT_DATAGRAM : UC_EVENT_RECV,
+                        (int32_t)payload->length);
+
+    uci_pool_complete(ring->pool, payload->buffer, payload->start, payload->length);
+    event->flags = UC_EVENT_PAYLOAD | payload->address_bytes << 16;
+    event->offset = uci_pool_offset(ring->pool, payload->buffer) + payload->start;
+    event->buffer = uci_pool_token(ring->pool, payload->buffer);
+    ring->batch[ring->batch_count++] = event->buffer;
+    if (fd->turn != ring->turn) {
+        fd->turn = ring->turn;
+        fd->turn_bytes = 0;
+    }
+    fd->turn_bytes += payload->length;
+}
+
+static void deliver_end(uc_fd *fd)
+{
+    enum uc_event_kind kind = UC_EVENT_RECV;
+    struct uc_event *event;
+
+    if (fd->read_kind == UCI_KIND_ACCEPT)
+        kind = UC_EVENT_ACCEPT;
+    else if (is_datagram(fd))
+        kind = UC_EVENT_DATAGRAM;
+    event = uci_flow_record(fd, kind, fd->end_result);
+    event->flags = UC_EVENT_ENDED;
+    /* A listening socket or a datagram socket can be started again after an error. */
+    if (kind != UC_EVENT_RECV)
+        fd->read = UCI_READ_IDLE;
+    else if (fd->end_result == 0)
+        uci_flow_life(fd, UCI_LIFE_PEER_END);
+}
+
+static void keep_payload(uc_fd *fd, const struct payload *payload)
+{
+    struct uc_pool *pool = fd->ring->pool;
+    struct uci_buffer *buffer = &pool->buffers[payload->buffer];
+
+    uci_pool_complete(pool, payload->buffer, payload->start, payload->length);
+    buffer->detail = payload->address_bytes;
+    buffer->next = UCI_BUFFER_NONE;
+    if (fd->stash_last == UCI_BUFFER_NONE)
+        fd->stash_first = payload->buffer;
+    else
+        pool->buffers[fd->stash_last].next = payload->buffer;
+    fd->stash_last = payload->buffer;
+    fd->stash_bytes += payload->length;
+}
+
+static void keep_accept(uc_fd *fd, int connection)
+{
+    struct uci_kept_accepts *kept = &fd->accepts;
+    uint32_t capacity = kept->capacity ? kept->capacity * 2 : 16;
+    int *fds;
+
+    if (kept->count == kept->capacity) {
+        fds = realloc(kept->fds, capacity * sizeof(*fds));
+        if (!fds) {
+            fd->ring->backend->table->close(connection);
+            return;
+        }
+        kept->fds = fds;
+        kept->capacity = capacity;
+    }
+    kept->fds[kept->count++] = connection;
+}
+
+static void keep(uc_fd *fd, const struct payload *payload, int32_t result)
+{
+    if (fd->read == UCI_READ_ENDING || fd->read == UCI_READ_ENDED) {
+        fd->end_result = result;
+        recycle(fd, payload);
+    } else if (fd->read_kind == UCI_KIND_ACCEPT) {
+        keep_accept(fd, result);
+    } else {
+        keep_payload(fd, payload);
+    }
+}
+
+static void deliver(uc_fd *fd, const struct payload *payload, int32_t result)
+{
+    if (fd->read == UCI_READ_ENDED) {
+        fd->end_result = result;
+        recycle(fd, payload);
+        deliver_end(fd);
+    } else if (result < 0) {
+        recycle(fd, payload);
+        uci_flow_record(fd, UC_EVENT_DATAGRAM, result);
+    } else if (fd->read_kind == UCI_KIND_ACCEPT) {
+        uci_flow_record(fd, UC_EVENT_ACCEPT, result);
+    } else if (payload->buffer != UCI_BUFFER_NONE) {
+        deliver_payload(fd, payload);
+    }
+}
+
+static enum uci_read_input input_of(uc_fd *fd, const struct uci_completion *completion)
+{
+    enum uci_read_input data =
+        completion->flags & UCI_COMPLETION_MORE ? UCI_READ_DATA : UCI_READ_LAST;
+
+    if (completion->result > 0 || fd->read_kind == UCI_KIND_ACCEPT || is_datagram(fd))
+        if (completion->result >= 0)
+            return data;
+    if (is_interruption(completion->result))
+        return UCI_READ_BROKEN;
+    if (fd->read_kind == UCI_KIND_ACCEPT && is_accept_error(completion->result))
+        return UCI_READ_BROKEN;
+    if (is_datagram(fd) && is_datagram_error(completion->result))
+        return data;
+    return UCI_READ_END;
+}
+
+static void want_more_buffers(uc_ring *ring)
+{
+    ring->stats.no_buffers++;
+    if (ring->provided_wanted < ring->pool->max)
+        ring->provided_wanted =
+            ring->provided_wanted * 2 < ring->pool->max ? ring->provided_wanted * 2
+                                                        : ring->pool->max;
+}
+
+/* Nobody is to hear of it any more. */
+static void drop(uc_fd *fd, const struct payload *payload, int32_t result)
+{
+    recycle(fd, payload);
+    if (fd->read_kind == UCI_KIND_ACCEPT && result >= 0)
+        fd->ring->backend->table->close(result);
+}
+
+void uci_flow_complete_read(uc_fd *fd, const struct uci_completion *completion)
+{
+    struct payload payload = payload_of(fd, completion);
+    enum uci_read_input input = input_of(fd, completion);
+    struct uci_read_step step;
+
+    if (completion->result == -ENOBUFS)
+        want_more_buffers(fd->ring);
+    if (fd->life > UC_FD_HALF_CLOSED) {
+        drop(fd, &payload, completion->result);
+        return;
+    }
+    step = uci_fd_read(fd, input);
+    /* Behind what was kept and is still to be delivered, also what is wanted has to wait. */
+    if (step.action == UCI_READ_KEEP ||
+        (step.action == UCI_READ_DELIVER && uci_list_has(&fd->held))) {
+        keep(fd, &payload, completion->result);
+        return;
+    }
+    if (step.action != UCI_READ_DELIVER) {
+        recycle(fd, &payload);
+        return;
+    }
+    deliver(fd, &payload, completion->result);
+    if (fd->once_bytes && input == UCI_READ_LAST)
+        uci_fd_read(fd, UCI_READ_STOP);
+    else if (input == UCI_READ_DATA && fd->turn_bytes >= fd->credit_bytes &&
+             uci_fd_read(fd, UCI_READ_THROTTLE).action == UCI_READ_CANCEL)
+        uci_flow_cancel_lane(fd, UCI_LANE_READ);
+}
+
+/* The first kept buffer, or of a larger one as much as was asked for, in a buffer of its own.
+ * Return: false if there is no buffer for that now. */
+static bool take_kept(uc_fd *fd, struct payload *ret_payload)
+{
+    struct uc_pool *pool = fd->ring->pool;
+    struct uci_buffer *kept = &pool->buffers[fd->stash_first];
+    struct payload payload = {
+        .buffer = fd->stash_first,
+        .start = kept->start,
+        .length = kept->length,
+        .address_bytes = kept->detail,
+    };
+
+    if (fd->once_bytes && fd->once_bytes < kept->length && !is_datagram(fd)) {
+        if (uci_pool_take(pool, &payload.buffer) < 0)
+            return false;
+        payload.start = 0;
+        payload.length = fd->once_bytes;
+        memcpy(pool->base + uci_pool_offset(pool, payload.buffer),
+               pool->base + uci_pool_offset(pool, fd->stash_first) + kept->start, payload.length);
+        kept->start += payload.length;
+        kept->length -= payload.length;
+    } else {
+        fd->stash_first = kept->next;
+        if (fd->stash_first == UCI_BUFFER_NONE)
+            fd->stash_last = UCI_BUFFER_NONE;
+    }
+    fd->stash_bytes -= payload.length;
+    *ret_payload = payload;
+    return true;
+}
+
+/* Give out what was kept, as far as there is room. Return: whether all of it was. */
+static bool deliver_kept(uc_fd *fd)
+{
+    uc_ring *ring = fd->ring;
+    uint32_t given = 0;
+    struct payload payload;
+
+    while (uci_events_room(&ring->events) && !(fd->once_bytes && given)) {
+        if (given < fd->accepts.count) {
+            uci_flow_record(fd, UC_EVENT_ACCEPT, fd->accepts.fds[given++]);
+            continue;
+        }
+        if (fd->stash_first == UCI_BUFFER_NONE)
+            break;
+        if (!take_kept(fd, &payload))
+            break;
+        deliver_payload(fd, &payload);
+        given += fd->once_bytes != 0;
+    }
+    if (fd->accepts.count) {
+        fd->accepts.count -= given;
+        memmove(fd->accepts.fds, fd->accepts.fds + given, fd->accepts.count * sizeof(int));
+    }
+    if (fd->once_bytes && given && fd->read != UCI_READ_ENDED) {
+        if (uci_fd_read(fd, UCI_READ_STOP).action == UCI_READ_CANCEL)
+            uci_flow_cancel_lane(fd, UCI_LANE_READ);
+        return true;
+    }
+    if (fd->once_bytes && given) {
+        fd->read = UCI_READ_ENDING;
+        return true;
+    }
+    return fd->stash_first == UCI_BUFFER_NONE && fd->accepts.count == 0;
+}
+
+void uci_flow_deliver_held(uc_ring *ring)
+{
+    struct uci_link batch;
+
+    uci_list_take(&batch, &ring->held);
+    while (!uci_list_is_empty(&batch)) {
+        uc_fd *fd = UCI_CONTAINER(batch.next, uc_fd, held);
+
+        uci_list_remove(&fd->held);
+        if (!deliver_kept(fd) || !uci_events_room(&ring->events))
+            uci_list_append(&ring->held, &fd->held);
+        else if (fd->read == UCI_READ_ENDED)
+            deliver_end(fd);
+    }
+}
+
+void uci_flow_drop_kept(uc_fd *fd)
+{
+    while (fd->stash_first != UCI_BUFFER_NONE) {
+        uint32_t buffer = fd->stash_first;
+
+        fd->stash_first = fd->ring->pool->buffers[buffer].next;
+        uci_pool_recycle(fd->ring->pool, buffer);
+    }
+    fd->stash_last = UCI_BUFFER_NONE;
+    fd->stash_bytes = 0;
+    while (fd->accepts.count)
+        fd->ring->backend->table->close(fd->accepts.fds[--fd->accepts.count]);
+}

@@ -1,0 +1,38 @@
+/*
+ * The two roads, as their files see each other.
+ *
+ *   road 1   submit_fd.c, submit_send.c, submit_op.c   public functions: change state, queue
+ *            submit.c                                  once per turn: queues become operations
+ *   road 2   complete.c                                a completion finds its descriptor or slot
+ *            complete_read.c, complete_write.c         state moves, records are made
+ *            close.c                                   the end of a descriptor, from either road
+ */
+#pragma once
+
+#include "ring/ring.h"
+#include "user_data/kind.h"
+
+/* submit.c */
+int uci_flow_flush(uc_ring *ring);                         /* arm everything that waits */
+void uci_flow_arm_later(uc_fd *fd);                        /* ... of this one, at the next flush */
+int uci_flow_cancel(uc_ring *ring, uint64_t user_data);    /* ask for it to end */
+void uci_flow_cancel_lane(uc_fd *fd, enum uci_lane lane);
+
+/* complete.c */
+void uci_flow_complete(uc_ring *ring, const struct uci_completion *completion);
+struct uc_event *uci_flow_record(uc_fd *fd, enum uc_event_kind kind, int32_t result);
+
+/* complete_read.c */
+void uci_flow_complete_read(uc_fd *fd, const struct uci_completion *completion);
+void uci_flow_deliver_held(uc_ring *ring);
+void uci_flow_drop_kept(uc_fd *fd);
+
+/* complete_write.c */
+void uci_flow_complete_send(uc_fd *fd, const struct uci_completion *completion);
+void uci_flow_complete_connect(uc_fd *fd, const struct uci_completion *completion);
+void uci_flow_complete_poll(uc_fd *fd, const struct uci_completion *completion);
+void uci_flow_shutdown_if_drained(uc_fd *fd);
+
+/* close.c */
+void uci_flow_life(uc_fd *fd, enum uci_life_input input);
+void uci_flow_detach(uc_fd *fd); /* forget it: nothing may be in flight */

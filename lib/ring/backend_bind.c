@@ -1,0 +1,153 @@
+/*
+ * The ring and its backend: opening it, moving it between threads, tearing it down.
+ *
+ * A ring that defers its completions to one thread can be entered by no other; but any thread can
+ * let go of it, and then every operation ends with a completion that tells exactly what had
+ * happened by then: a receive that had taken nothing, a send with the count that was sent. So
+ * moving to another thread is: let go, take those completions, make a new ring, and arm again what
+ * the completions say was cut off. No byte is lost.
+ */
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "flow/flow.h"
+
+#define STOP_DEADLINE_NS UINT64_C(1000000000)
+#define STOP_SLICE_NS INT64_C(1000000)
+#define PROVIDED_FIRST 64
+
+int uci_ring_open_backend(uc_ring *ring)
+{
+    int r = uci_backend_uring.open(&ring->options, &ring->info, &ring->backend);
+
+    if (r < 0)
+        return r;
+    ring->provided = 0;
+    ring->provided_wanted = ring->pool->count < PROVIDED_FIRST ? ring->pool->count : PROVIDED_FIRST;
+    return 0;
+}
+
+static uint32_t terminal_parked(const uc_ring *ring)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < ring->parked_count; i++)
+        n += !(ring->parked[ring->parked_first + i].flags & UCI_COMPLETION_MORE);
+    return n;
+}
+
+/* Let the kernel end everything, and park what comes of it. 0, -EBUSY or -ENOMEM. */
+static int stop(uc_ring *ring)
+{
+    uint64_t deadline = uci_clock_now_ns() + STOP_DEADLINE_NS;
+    bool stopped = false;
+    int r;
+
+    r = uci_ring_park_all(ring);
+    if (r < 0)
+        return r;
+    ring->backend->table->stop(ring->backend);
+    for (;;) {
+        r = uci_ring_park_all(ring);
+        if (r < 0)
+            return r;
+        if (terminal_parked(ring) >= ring->outstanding)
+            return 0;
+        if (stopped)
+            return uci_ring_park_lost(ring);
+        if (uci_clock_now_ns() > deadline)
+            return -EBUSY;
+        stopped = ring->backend->table->is_stopped(ring->backend, STOP_SLICE_NS);
+    }
+}
+
+/* Buffers that the old ring could choose from and did not. */
+static void take_back_provided(uc_ring *ring)
+{
+    struct uc_pool *pool = ring->pool;
+
+    if (!(ring->backend->features & UC_FEATURE_BUFFER_RING))
+        return;
+    for (uint32_t i = 0; i < ring->parked_count; i++) {
+        const struct uci_completion *completion = &ring->parked[ring->parked_first + i];
+
+        if (completion->flags & UCI_COMPLETION_BUFFER)
+            uci_pool_complete(pool, completion->buffer, 0, 0);
+    }
+    for (struct uci_link *link = ring->attached.next; link != &ring->attached; link = link->next) {
+        uint32_t chosen = UCI_CONTAINER(link, uc_fd, attached)->read_buffer;
+
+        if (chosen != UCI_BUFFER_NONE)
+            uci_pool_complete(pool, chosen, 0, 0);
+    }
+    for (uint32_t i = 0; i < pool->count; i++)
+        if (pool->buffers[i].state == UCI_BUFFER_IN_FLIGHT)
+            uci_pool_recycle(pool, i);
+}
+
+int uci_ring_rehome(uc_ring *ring)
+{
+    int r = stop(ring);
+
+    if (r < 0) {
+        ring->fatal = r;
+        return r;
+    }
+    take_back_provided(ring);
+    if (ring->outstanding)
+        ring->stats.rehomed++;
+    ring->stats.kernel_entries += ring->backend->kernel_entries;
+    ring->stats.overflows += ring->backend->overflows;
+    ring->backend->table->free(ring->backend, false);
+    ring->backend = NULL;
+    ring->unsubmitted = 0;
+    ring->owner = 0;
+    r = uci_ring_open_backend(ring);
+    if (r == 0 && ring->embed_fd >= 0)
+        r = ring->backend->table->set_event_fd(ring->backend, ring->embed_fd);
+    if (r == 0)
+        r = uci_ring_adopt(ring);
+    if (r < 0)
+        ring->fatal = r;
+    return r;
+}
+
+/* Ask everything to end. */
+static void cancel_all(uc_ring *ring)
+{
+    struct uci_slot *slot;
+    struct uci_link *link, *next;
+
+    for (link = ring->attached.next; link != &ring->attached; link = next) {
+        uc_fd *fd = UCI_CONTAINER(link, uc_fd, attached);
+
+        next = link->next;
+        fd->keep_descriptor = fd->silent = true;
+        if (fd->life <= UC_FD_DRAINING)
+            uci_flow_life(fd, UCI_LIFE_ABORT);
+    }
+    for (uint32_t i = 0; (slot = uci_slot_at(&ring->slots, i)); i++)
+        if (slot->kind)
+            (void)uci_flow_cancel(ring,
+                                  uci_user_data(slot->kind, slot->generation, slot->index));
+    if (ring->wake.user_data)
+        (void)uci_flow_cancel(ring, ring->wake.user_data);
+}
+
+/* End everything in flight; ring->outstanding tells what did not end in time. */
+void uci_ring_drain(uc_ring *ring)
+{
+    uint64_t deadline = uci_clock_now_ns() + STOP_DEADLINE_NS;
+
+    ring->dying = ring->fatal || (ring->owner && ring->owner != uci_thread_id());
+    cancel_all(ring);
+    while (!ring->dying && ring->outstanding && uci_clock_now_ns() < deadline) {
+        int r = uci_ring_enter(ring, true, STOP_SLICE_NS);
+
+        if (uci_ring_carry(ring, false) < 0 || (r < 0 && r != -EINTR))
+            break;
+    }
+    ring->dying = true;
+    if (ring->outstanding && stop(ring) == 0)
+        (void)uci_ring_carry(ring, false);
+}

@@ -1,0 +1,67 @@
+/*
+ * Waking the ring from any thread: an eventfd, of which the ring always reads.
+ *
+ * The eventfd is blocking on purpose: io_uring answers -EAGAIN at once for a non-blocking one. A
+ * writer never blocks, because it writes only when no wake-up is pending.
+ */
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "ring/ring.h"
+#include "user_data/kind.h"
+
+int uci_wake_init(uc_ring *ring)
+{
+    ring->wake.event_fd = eventfd(0, EFD_CLOEXEC);
+    return ring->wake.event_fd < 0 ? -errno : 0;
+}
+
+void uci_wake_finish(uc_ring *ring)
+{
+    if (ring->wake.event_fd >= 0)
+        close(ring->wake.event_fd);
+    ring->wake.event_fd = -1;
+}
+
+int uci_wake_arm(uc_ring *ring)
+{
+    struct uci_operation operation = {
+        .op = UCI_OP_READ,
+        .fd = ring->wake.event_fd,
+        .address = (uint64_t)(uintptr_t)&ring->wake.value,
+        .length = sizeof(ring->wake.value),
+        .user_data = uci_user_data(UCI_KIND_WAKE, ++ring->wake.generation, 0),
+    };
+    int r;
+
+    if (ring->wake.user_data)
+        return 0;
+    r = uci_ring_submit(ring, &operation);
+    if (r == 0)
+        ring->wake.user_data = operation.user_data;
+    return r;
+}
+
+void uci_wake_complete(uc_ring *ring, const struct uci_completion *completion)
+{
+    ring->wake.user_data = 0;
+    if (completion->result != sizeof(ring->wake.value))
+        return;
+    ring->wake.woken = true;
+    ring->stats.wakeups++;
+    atomic_store(&ring->wake.pending, false);
+}
+
+UC_EXPORT int uc_ring_wake(uc_ring *ring)
+{
+    const uint64_t one = 1;
+
+    CHECK_ARG(ring);
+    CHECK_PROCESS(ring);
+    if (atomic_exchange(&ring->wake.pending, true))
+        return 0;
+    while (write(ring->wake.event_fd, &one, sizeof(one)) < 0)
+        if (errno != EINTR)
+            return -errno;
+    return 0;
+}

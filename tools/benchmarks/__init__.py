@@ -1,0 +1,16 @@
+"""The benchmark suite behind tools/bench.
+
+One noun per module:
+
+- workloads: what is asked of a server
+- peers: who is measured, and how each is started
+- servers: the Python echo servers, a process each
+- control: questions to a running Python server, over its standard input and output
+- processes: starting, pinning and stopping server processes
+- load: the load generator in C
+- measurement: one peer under one workload for one window
+- pairing: interleaved rounds, medians, ratios within a round
+- figures: the numbers that are promised, and whether they are met
+- tables: what is shown in the terminal
+- native/: the load generator and the raw servers in C
+"""

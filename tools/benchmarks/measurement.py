@@ -1,0 +1,181 @@
+"""One peer under one workload for one window."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.load import LoadError, Progress, run_load
+from benchmarks.peers import Peer
+from benchmarks.processes import Cpus, ServerError, ServerProcess
+from benchmarks.workloads import Workload
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one window showed. Times in µs."""
+
+    requests: int
+    rate: float
+    p50_us: float
+    p99_us: float
+    p99_9_us: float
+    cpu_us: float
+    """CPU time of the server's process per request."""
+    load_busy: float
+    """Share of the window that the load generator computed: near 1, it is the bottleneck."""
+    verified_bytes: int
+    resident_bytes: int
+    entries: float | None
+    """Kernel entries per request, where the server counts them."""
+    stolen: float
+    """Share of the window that the machine's host took away."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """How long to load, and where."""
+
+    seconds: float
+    warm_up: float
+    cpus: Cpus
+
+
+def kernel_entries(stats: Any) -> int | None:
+    """The count of kernel entries in a loop's statistics, or None for a loop that has none."""
+    if not isinstance(stats, dict) or not isinstance(stats.get("kernel_entries"), int):
+        return None
+    return int(stats["kernel_entries"])
+
+
+def backend_of(info: Any) -> str:
+    """The name of the backend in a loop's ``info()``, in small letters; empty when not said."""
+    return str(info.get("backend", "")).lower() if isinstance(info, dict) else ""
+
+
+def check_backend(server: ServerProcess) -> Any:
+    """The loop's ``info()``; raises ServerError when it does not run on io_uring."""
+    info = server.ask("info")
+    if "uring" not in backend_of(info):
+        raise ServerError(f"the loop fell back from io_uring: {info}")
+    return info
+
+
+def _cpu_ticks() -> tuple[int, int]:
+    """(all, stolen) of the whole machine since it started."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return sum(fields), fields[7]
+
+
+class _Watcher:
+    """Samples a server at the two ends of the measured window."""
+
+    def __init__(self, server: ServerProcess, asks: bool) -> None:
+        self._server = server
+        self._asks = asks
+        self._entries: list[int | None] = []
+        self._ticks: list[tuple[int, int]] = []
+        self._phase = ""
+        self.resident_bytes = 0
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.phase == self._phase:
+            return
+        self._phase = progress.phase
+        if progress.phase in ("measure", "drain"):
+            self._ticks.append(_cpu_ticks())
+            if self._asks:
+                self._entries.append(kernel_entries(self._server.ask("stats")))
+            self.resident_bytes = self._server.resident_bytes()
+
+    @property
+    def entries(self) -> int | None:
+        """Kernel entries within the window."""
+        if len(self._entries) < 2 or self._entries[0] is None or self._entries[1] is None:
+            return None
+        return self._entries[1] - self._entries[0]
+
+    @property
+    def stolen(self) -> float:
+        """Share of all CPU time within the window that was stolen."""
+        if len(self._ticks) < 2:
+            return 0.0
+        return (self._ticks[1][1] - self._ticks[0][1]) / max(
+            1, self._ticks[1][0] - self._ticks[0][0]
+        )
+
+
+def _load_options(workload: Workload, window: Window) -> list[str]:
+    options = ["--connections", str(workload.connections), "--size", str(workload.size)]
+    options += ["--depth", str(workload.depth)]
+    options += ["--seconds", str(window.seconds), "--warm-up", str(window.warm_up)]
+    return [*options, "--discard"] if workload.discard else options
+
+
+def _entries_of_c(words: dict[str, Any] | None, size: int) -> float | None:
+    """Entries per message over a C server's whole life, from what it printed at its end."""
+    entries = kernel_entries(words)
+    if words is None or entries is None or not words.get("bytes"):
+        return None
+    return float(entries * size / words["bytes"])
+
+
+def observe(
+    server: ServerProcess,
+    mode: str,
+    port: int,
+    options: Sequence[str],
+    *,
+    cpu: int | None,
+    asks: bool,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Sample:
+    """Loads a running server once; ``asks`` tells that its control thread can be asked."""
+    watcher = _Watcher(server, asks)
+
+    def hear(progress: Progress) -> None:
+        watcher(progress)
+        if on_progress is not None:
+            on_progress(progress)
+
+    try:
+        result = run_load(mode, port, server.pid, options, cpu=cpu, on_progress=hear)
+    except LoadError as error:
+        server.require_alive(grace=1.0)  # a dead server is the cause, a reset connection the sign
+        raise LoadError(f"{server.name}: {error}") from None
+    server.require_alive()
+    return Sample(
+        requests=result.requests,
+        rate=result.rate,
+        p50_us=result.p50_us,
+        p99_us=result.p99_us,
+        p99_9_us=result.p99_9_us,
+        cpu_us=result.server_cpu_per_request,
+        load_busy=result.load_cpu_us / (result.seconds * 1e6),
+        verified_bytes=result.verified_bytes,
+        resident_bytes=watcher.resident_bytes,
+        entries=None if watcher.entries is None else watcher.entries / result.requests,
+        stolen=watcher.stolen,
+    )
+
+
+def measure(peer: Peer, workload: Workload, window: Window) -> Sample:
+    """Starts the peer, loads it, stops it; raises ServerError or LoadError."""
+    with ServerProcess(peer.command(workload), window.cpus.server) as server:
+        if peer.needs_uring:
+            check_backend(server)
+        sample = observe(
+            server,
+            "echo",
+            server.port,
+            _load_options(workload, window),
+            cpu=window.cpus.load,
+            asks=peer.answers_questions,
+        )
+    if sample.entries is None:
+        entries = _entries_of_c(server.last_words, workload.size)
+        sample = dataclasses.replace(sample, entries=entries)
+    return sample
