@@ -1,22 +1,29 @@
 /*
  * How libuc answers.
  *
- * Every function that can fail returns a number: 0 or a count when it worked, else a negative errno. Parameters named
- * ret_... come last and are untouched on failure. A failed call changes nothing. No function reads or writes the
- * calling thread's errno as its answer, prints, or aborts on a caller's mistake.
+ * Every function that can fail returns a number: 0 or a count when it worked, else a negative
+ * errno. Parameters named ret_... come last and are untouched on failure. A failed call changes
+ * nothing. No function reads or writes the calling thread's errno as its answer, prints, or aborts
+ * on a caller's mistake.
  *
  * What the codes mean here:
  *
- *   -EINVAL      an argument is wrong: NULL handle, zero or excessive size, unknown flag, wrong struct size
- *   -E2BIG       an options struct has a non-zero tail that this version does not know: the caller is newer
+ *   -EINVAL      an argument is wrong: NULL handle, zero or excessive size, unknown flag, wrong
+ *                struct size
+ *   -E2BIG       an options struct has a non-zero tail that this version does not know: the caller
+ *                is newer
  *   -EBADF       the descriptor is negative, or not open
  *   -ERANGE      the descriptor is 2^24 or more, which user_data has no room for
  *   -ECHILD      the handle was made by another process; see uc/fork.h
- *   -EPERM       a ring's function was called from a thread that does not run the ring; or, when a ring is created,
- *                the kernel or its policy refuses io_uring (uc_probe() says which knob)
- *   -ESTALE      the ring that the handle belonged to was freed, or the lease or operation has already ended
- *   -EALREADY    what was asked for is already so: a receive already started, a close already asked for
- *   -EBUSY       the object is in use: the descriptor has no credit left, is attached already, or the pool has a ring
+ *   -EPERM       a ring's function was called from a thread that does not run the ring; or, when a
+ *                ring is created, the kernel or its policy refuses io_uring (uc_probe() says which
+ *                knob)
+ *   -ESTALE      the ring that the handle belonged to was freed, or the lease or operation has
+ *                already ended
+ *   -EALREADY    what was asked for is already so: a receive already started, a close already asked
+ *                for
+ *   -EBUSY       the object is in use: the descriptor has no credit left, is attached already, or
+ *                the pool has a ring
  *   -ESHUTDOWN   the write side was shut down or the descriptor is closing
  *   -ENOBUFS     the pool is exhausted and may not grow
  *   -ENOMEM      memory, or the locked-memory limit, ran out

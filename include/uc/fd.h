@@ -5,15 +5,17 @@
  *      (the peer has ended)   (the queue is    (the kernel      (UC_EVENT_CLOSED)
  *                              being sent)      lets go)
  *
- * The descriptor belongs to the ring from uc_fd_attach() until UC_EVENT_CLOSED: nobody else reads from it, writes to it
- * or closes it. libuc closes it, or with UC_CLOSE_KEEP gives it back, only when nothing of it is in flight, so that no
- * operation can ever reach a stranger who got the same number.
+ * The descriptor belongs to the ring from uc_fd_attach() until UC_EVENT_CLOSED: nobody else reads
+ * from it, writes to it or closes it. libuc closes it, or with UC_CLOSE_KEEP gives it back, only
+ * when nothing of it is in flight, so that no operation can ever reach a stranger who got the same
+ * number.
  *
- * Of a stream, one send is in flight at a time; the rest waits in the queue and leaves together. What is received
- * although the caller has stopped receiving is kept and comes first when it starts again.
+ * Of a stream, one send is in flight at a time; the rest waits in the queue and leaves together.
+ * What is received although the caller has stopped receiving is kept and comes first when it starts
+ * again.
  *
- * All functions are called by the thread that runs the ring. They answer -ESTALE when the ring has been freed, -ECHILD
- * in a forked child, -EPERM on another thread, and -EINVAL for NULL handles.
+ * All functions are called by the thread that runs the ring. They answer -ESTALE when the ring has
+ * been freed, -ECHILD in a forked child, -EPERM on another thread, and -EINVAL for NULL handles.
  */
 #ifndef UC_FD_H
 #define UC_FD_H
@@ -29,18 +31,18 @@ typedef struct uc_fd uc_fd;
 
 /* Bits of uc_fd_options.flags. */
 enum uc_fd_flag {
-    UC_FD_DATAGRAM = 1, /* messages with addresses: received as UC_EVENT_DATAGRAM, never coalesced */
+    UC_FD_DATAGRAM = 1, /* messages with addresses, received as UC_EVENT_DATAGRAM */
 };
 
 struct uc_fd_options {
     uint32_t size;         /* sizeof(struct uc_fd_options) */
     uint32_t flags;        /* UC_FD_* */
     uint64_t cookie;       /* comes back in every record */
-    uint64_t credit_bytes; /* received but not delivered, above which receiving stops; 0 means 1 MiB */
+    uint64_t credit_bytes; /* undelivered, above which receiving stops; 0: 1 MiB */
     uint32_t credit_ops;   /* operations in flight at a time: 1 to 16; 0 means 16 */
     uint32_t reserved;     /* 0 */
-    uint64_t high_water;   /* queued bytes above which UC_EVENT_LOW_WATER is owed; 0 with low_water 0: 64 KiB */
-    uint64_t low_water;    /* queued bytes at which it is paid; at most high_water; default 16 KiB */
+    uint64_t high_water;   /* queued bytes that owe UC_EVENT_LOW_WATER; 0: 64 KiB */
+    uint64_t low_water;    /* at which it is paid; with high_water 0: 16 KiB */
 };
 
 /* Values of uc_fd_status.state. */
@@ -82,15 +84,17 @@ struct uc_fd_status {
  *
  * Since: 0.1
  */
-UC_EXPORT int uc_fd_attach(uc_ring *ring, int fd, const struct uc_fd_options *options, uc_fd **ret_fd);
+UC_EXPORT int uc_fd_attach(uc_ring *ring, int fd, const struct uc_fd_options *options,
+                           uc_fd **ret_fd);
 
 /**
  * uc_fd_free - give up a handle
  * @fd: a handle, or NULL
  *
- * If the descriptor is still attached, everything is cancelled and the descriptor is given back without a record; what
- * is queued is dropped, and memory queued by reference must stay valid until uc_fd_close() would have reported it, so
- * close first when there is any. In a forked child only memory is released.
+ * If the descriptor is still attached, everything is cancelled and the descriptor is given back
+ * without a record; what is queued is dropped, and memory queued by reference must stay valid until
+ * uc_fd_close() would have reported it, so close first when there is any. In a forked child only
+ * memory is released.
  *
  * Return: NULL.
  *
@@ -102,8 +106,8 @@ UC_EXPORT uc_fd *uc_fd_free(uc_fd *fd);
  * uc_fd_recv_start - receive until told to stop
  * @fd: a handle
  *
- * Arms before data is there; every piece that arrives becomes a UC_EVENT_RECV (or UC_EVENT_DATAGRAM). What had to be
- * kept since the last uc_fd_recv_stop() comes first.
+ * Arms before data is there; every piece that arrives becomes a UC_EVENT_RECV (or
+ * UC_EVENT_DATAGRAM). What had to be kept since the last uc_fd_recv_stop() comes first.
  *
  * Return: 0, or
  *   -EALREADY   receiving already
@@ -121,8 +125,8 @@ UC_EXPORT int uc_fd_recv_start(uc_fd *fd);
  * @fd:        a handle
  * @max_bytes: 1 or more; at most one buffer is filled
  *
- * As uc_fd_recv_start(), for one record; what was kept comes first, cut to @max_bytes. uc_fd_recv_stop() calls it off;
- * what arrives all the same is kept for the next time.
+ * As uc_fd_recv_start(), for one record; what was kept comes first, cut to @max_bytes.
+ * uc_fd_recv_stop() calls it off; what arrives all the same is kept for the next time.
  *
  * Return: as uc_fd_recv_start()
  *
@@ -134,8 +138,8 @@ UC_EXPORT int uc_fd_recv_once(uc_fd *fd, uint32_t max_bytes);
  * uc_fd_recv_stop - stop receiving
  * @fd: a handle
  *
- * No record of received data comes after this returns, except those already given out. The peer feels it when its
- * window is full. Nothing is lost.
+ * No record of received data comes after this returns, except those already given out. The peer
+ * feels it when its window is full. Nothing is lost.
  *
  * Return: 0, or
  *   -EALREADY   not receiving
@@ -147,7 +151,7 @@ UC_EXPORT int uc_fd_recv_stop(uc_fd *fd);
 
 /* Bits of uc_fd_send()'s flags. */
 enum uc_send_flag {
-    UC_SEND_REFERENCE = 1, /* do not copy: @data stays valid and unchanged until UC_EVENT_SENT counts it */
+    UC_SEND_REFERENCE = 1, /* do not copy; data stays as it is until UC_EVENT_SENT */
 };
 
 /**
@@ -157,10 +161,11 @@ enum uc_send_flag {
  * @bytes: 1 to 2^40
  * @flags: UC_SEND_*
  *
- * Everything queued in a turn leaves together at the next uc_ring_wait() or uc_ring_flush(). Short sends are continued.
+ * Everything queued in a turn leaves together at the next uc_ring_wait() or uc_ring_flush(). Short
+ * sends are continued.
  *
- * Return: the bytes now queued and not yet taken by the kernel, these included (above high_water, UC_EVENT_LOW_WATER
- * will follow), or
+ * Return: the bytes now queued and not yet taken by the kernel, these included (above high_water,
+ * UC_EVENT_LOW_WATER will follow), or
  *   -EINVAL     a NULL argument, no bytes, too many, an unknown flag, or a datagram descriptor
  *   -ENOMEM     no memory for the copy; nothing was queued
  *   -ESHUTDOWN  the write side is shut down, or closing
@@ -179,7 +184,8 @@ UC_EXPORT int64_t uc_fd_send(uc_fd *fd, const void *data, uint64_t bytes, uint32
  * @address:       where to, or NULL for a connected socket
  * @address_bytes: length of @address, at most UC_DATAGRAM_ADDRESS_BYTES
  *
- * A datagram that the kernel refuses is reported as UC_EVENT_SEND_FAILED; those behind it are still sent.
+ * A datagram that the kernel refuses is reported as UC_EVENT_SEND_FAILED; those behind it are still
+ * sent.
  *
  * Return: as uc_fd_send()
  *
@@ -208,8 +214,8 @@ UC_EXPORT int uc_fd_shutdown(uc_fd *fd);
  * uc_fd_accept_start - accept connections until told to stop
  * @fd: a listening socket
  *
- * Each becomes a UC_EVENT_ACCEPT. uc_fd_recv_stop() stops it; connections that the kernel had accepted by then come
- * first when it is started again, and are closed with the descriptor.
+ * Each becomes a UC_EVENT_ACCEPT. uc_fd_recv_stop() stops it; connections that the kernel had
+ * accepted by then come first when it is started again, and are closed with the descriptor.
  *
  * Return: as uc_fd_recv_start()
  *
@@ -280,7 +286,8 @@ UC_EXPORT int uc_fd_set_water_marks(uc_fd *fd, uint64_t high, uint64_t low);
  * uc_fd_set_credit - set the budget
  * @fd:    a handle
  * @ops:   operations in flight at a time, 1 to 16
- * @bytes: received but undelivered bytes above which receiving stops by itself until they are delivered; 1 or more
+ * @bytes: received but undelivered bytes above which receiving stops by itself until they are
+ *         delivered; 1 or more
  *
  * A smaller budget does not cancel what is in flight.
  *
@@ -304,8 +311,8 @@ UC_EXPORT int uc_fd_get_status(uc_fd *fd, struct uc_fd_status *ret_status);
 /* Bits of uc_fd_close()'s flags. */
 enum uc_close_flag {
     UC_CLOSE_ABORT = 1, /* drop what is queued instead of sending it first */
-    UC_CLOSE_KEEP = 2,  /* do not close the descriptor: it is the caller's again at UC_EVENT_CLOSED */
-    UC_CLOSE_NOW = 4,   /* with UC_CLOSE_ABORT: enter the kernel and return only when nothing is in flight */
+    UC_CLOSE_KEEP = 2,  /* the descriptor stays open, the caller's at UC_EVENT_CLOSED */
+    UC_CLOSE_NOW = 4,   /* with UC_CLOSE_ABORT: return when nothing is in flight */
 };
 
 /**
@@ -313,12 +320,13 @@ enum uc_close_flag {
  * @fd:    a handle
  * @flags: UC_CLOSE_*
  *
- * UC_EVENT_CLOSED is the last record; then the handle can only be freed. May be called again to turn a close that
- * still sends into an abort.
+ * UC_EVENT_CLOSED is the last record; then the handle can only be freed. May be called again to
+ * turn a close that still sends into an abort.
  *
  * Return: 0, or
  *   -EALREADY  closing already, and this call adds nothing
- *   -EAGAIN    UC_CLOSE_NOW, and the kernel did not let go in time: UC_EVENT_CLOSED will tell when it did
+ *   -EAGAIN    UC_CLOSE_NOW, and the kernel did not let go in time: UC_EVENT_CLOSED will tell when
+ *              it did
  *   -EINVAL, -ESTALE, -ECHILD, -EPERM
  *
  * Since: 0.1

@@ -11,14 +11,14 @@ UC_BEGIN_DECLS
  * the kernel that brought it. */
 enum uc_feature {
     UC_FEATURE_SINGLE_ISSUER = 1 << 0,    /* one thread submits; 6.0 */
-    UC_FEATURE_DEFER_TASKRUN = 1 << 1,    /* completions are made when the owner asks for them; 6.1 */
+    UC_FEATURE_DEFER_TASKRUN = 1 << 1,    /* completions are made when asked for; 6.1 */
     UC_FEATURE_COOP_TASKRUN = 1 << 2,     /* no interrupt for a completion; 5.19 */
     UC_FEATURE_SUBMIT_ALL = 1 << 3,       /* one bad submission does not stop the batch; 5.18 */
-    UC_FEATURE_BUFFER_RING = 1 << 4,      /* the kernel picks a pool buffer when data is there; 5.19 */
+    UC_FEATURE_BUFFER_RING = 1 << 4,      /* the kernel picks a buffer when data is there; 5.19 */
     UC_FEATURE_MULTISHOT_ACCEPT = 1 << 5, /* one submission accepts until told to stop; 5.19 */
     UC_FEATURE_MULTISHOT_RECV = 1 << 6,   /* one submission receives until told to stop; 6.0 */
-    UC_FEATURE_RECV_BUNDLE = 1 << 7,      /* one completion fills several buffers; trusted from 6.15 */
-    UC_FEATURE_NO_IOWAIT = 1 << 8,        /* an idle ring is not shown as waiting for a disk; 6.15 */
+    UC_FEATURE_RECV_BUNDLE = 1 << 7,      /* one completion over several buffers; 6.15 */
+    UC_FEATURE_NO_IOWAIT = 1 << 8,        /* idling is not shown as waiting for a disk; 6.15 */
     UC_FEATURE_SQPOLL = 1 << 9,           /* a kernel thread submits */
     UC_FEATURE_REGISTERED_BUFFERS = 1 << 10, /* the pool is registered as fixed buffers */
 };
@@ -27,7 +27,8 @@ enum uc_feature {
  * uc_feature_name - the name of a feature bit
  * @feature: one UC_FEATURE_* bit
  *
- * Return: a name such as "multishot-recv", or NULL if no such bit exists; bits are given out from 0 without a gap.
+ * Return: a name such as "multishot-recv", or NULL if no such bit exists; bits are given out from 0
+ * without a gap.
  *
  * Since: 0.1
  */

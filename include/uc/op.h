@@ -1,10 +1,10 @@
 /*
- * One-shot operations: each is submitted once, ends once, and is reported by one UC_EVENT_OPERATION with the cookie
- * given here.
+ * One-shot operations: each is submitted once, ends once, and is reported by one UC_EVENT_OPERATION
+ * with the cookie given here.
  *
- * Memory that an operation names (a buffer, a statx result) belongs to the kernel until that record. Paths and times
- * are copied. The descriptor must stay open until the record. None of these functions enters the kernel, unless the
- * submission queue is full.
+ * Memory that an operation names (a buffer, a statx result) belongs to the kernel until that
+ * record. Paths and times are copied. The descriptor must stay open until the record. None of these
+ * functions enters the kernel, unless the submission queue is full.
  *
  * All of them return 0, or
  *   -EINVAL  a NULL argument, a zero or excessive size, an unknown flag
@@ -47,13 +47,13 @@ UC_EXPORT int uc_op_nop(uc_ring *ring, uint64_t cookie, uint64_t *ret_op);
  * @cookie: comes back in the record
  * @ret_op: the operation's identifier, or NULL
  *
- * Return: see the head of this file. The record's result is the number of bytes read, 0 at the end of the file, or
- * negative; it may be less than @bytes.
+ * Return: see the head of this file. The record's result is the number of bytes read, 0 at the end
+ * of the file, or negative; it may be less than @bytes.
  *
  * Since: 0.1
  */
-UC_EXPORT int uc_op_read(uc_ring *ring, int fd, void *buffer, uint32_t bytes, uint64_t offset, uint64_t cookie,
-                         uint64_t *ret_op);
+UC_EXPORT int uc_op_read(uc_ring *ring, int fd, void *buffer, uint32_t bytes, uint64_t offset,
+                         uint64_t cookie, uint64_t *ret_op);
 
 /**
  * uc_op_write - write to a file
@@ -65,13 +65,13 @@ UC_EXPORT int uc_op_read(uc_ring *ring, int fd, void *buffer, uint32_t bytes, ui
  * @cookie: comes back in the record
  * @ret_op: the operation's identifier, or NULL
  *
- * Return: see the head of this file. The record's result is the number of bytes written, or negative; it may be less
- * than @bytes.
+ * Return: see the head of this file. The record's result is the number of bytes written, or
+ * negative; it may be less than @bytes.
  *
  * Since: 0.1
  */
-UC_EXPORT int uc_op_write(uc_ring *ring, int fd, const void *buffer, uint32_t bytes, uint64_t offset, uint64_t cookie,
-                          uint64_t *ret_op);
+UC_EXPORT int uc_op_write(uc_ring *ring, int fd, const void *buffer, uint32_t bytes,
+                          uint64_t offset, uint64_t cookie, uint64_t *ret_op);
 
 /* Bits of uc_op_fsync()'s flags. */
 enum uc_fsync_flag {
@@ -104,12 +104,13 @@ UC_EXPORT int uc_op_fsync(uc_ring *ring, int fd, uint32_t flags, uint64_t cookie
  * @cookie:       comes back in the record
  * @ret_op:       the operation's identifier, or NULL
  *
- * Return: see the head of this file. The record's result is the descriptor, then the caller's, or negative.
+ * Return: see the head of this file. The record's result is the descriptor, then the caller's, or
+ * negative.
  *
  * Since: 0.1
  */
-UC_EXPORT int uc_op_openat(uc_ring *ring, int directory_fd, const char *path, uint32_t flags, uint32_t mode,
-                           uint64_t cookie, uint64_t *ret_op);
+UC_EXPORT int uc_op_openat(uc_ring *ring, int directory_fd, const char *path, uint32_t flags,
+                           uint32_t mode, uint64_t cookie, uint64_t *ret_op);
 
 /**
  * uc_op_close - close a descriptor that is not attached
@@ -118,8 +119,8 @@ UC_EXPORT int uc_op_openat(uc_ring *ring, int directory_fd, const char *path, ui
  * @cookie: comes back in the record
  * @ret_op: the operation's identifier, or NULL
  *
- * Return: see the head of this file, or -EBUSY: @fd is attached, use uc_fd_close(). The record's result is 0 or
- * negative; the descriptor is gone in either case.
+ * Return: see the head of this file, or -EBUSY: @fd is attached, use uc_fd_close(). The record's
+ * result is 0 or negative; the descriptor is gone in either case.
  *
  * Since: 0.1
  */
@@ -140,8 +141,8 @@ UC_EXPORT int uc_op_close(uc_ring *ring, int fd, uint64_t cookie, uint64_t *ret_
  *
  * Since: 0.1
  */
-UC_EXPORT int uc_op_statx(uc_ring *ring, int directory_fd, const char *path, uint32_t flags, uint32_t mask, void *statx,
-                          uint64_t cookie, uint64_t *ret_op);
+UC_EXPORT int uc_op_statx(uc_ring *ring, int directory_fd, const char *path, uint32_t flags,
+                          uint32_t mask, void *statx, uint64_t cookie, uint64_t *ret_op);
 
 /**
  * uc_op_timeout - be told when a time has passed
@@ -150,8 +151,8 @@ UC_EXPORT int uc_op_statx(uc_ring *ring, int directory_fd, const char *path, uin
  * @cookie: comes back in the record
  * @ret_op: the operation's identifier, or NULL
  *
- * Return: see the head of this file. The record's result is -ETIME when the time has passed, -ECANCELED when it was
- * cancelled.
+ * Return: see the head of this file. The record's result is -ETIME when the time has passed,
+ * -ECANCELED when it was cancelled.
  *
  * Since: 0.1
  */
@@ -162,7 +163,8 @@ UC_EXPORT int uc_op_timeout(uc_ring *ring, uint64_t ns, uint64_t cookie, uint64_
  * @ring: a ring
  * @op:   its identifier
  *
- * Asks only: the operation's own record tells how it ended, with -ECANCELED or with its result when it was too late.
+ * Asks only: the operation's own record tells how it ended, with -ECANCELED or with its result when
+ * it was too late.
  *
  * Return: 0, or
  *   -ESTALE  the operation has ended, or @op never was one

@@ -1,19 +1,21 @@
 /*
  * uc_pool: the memory that the kernel receives into.
  *
- * One reserved stretch of address space, cut into buffers of one size. A buffer is always in one of these states:
+ * One reserved stretch of address space, cut into buffers of one size. A buffer is always in one of
+ * these states:
  *
  *        free ----> in flight ----> completed ----> free
  *         |       (the kernel's)  (in a record)      ^
  *         |                           | keep         |
  *         +--------- lease -----> leased ------> quarantine
  *
- * A buffer in flight belongs to the kernel. A completed one belongs to the caller until the next uc_ring_wait(), which
- * takes back whatever was not kept. A lease belongs to its holder until uc_pool_release(); then the buffer rests in
- * quarantine, because a foreign view of it may still exist, before it can be used again.
+ * A buffer in flight belongs to the kernel. A completed one belongs to the caller until the next
+ * uc_ring_wait(), which takes back whatever was not kept. A lease belongs to its holder until
+ * uc_pool_release(); then the buffer rests in quarantine, because a foreign view of it may still
+ * exist, before it can be used again.
  *
- * Every lease carries the pool's identity and the generation of its buffer: a lease of another pool, of an earlier life
- * of the buffer, or released twice, is refused and nothing changes.
+ * Every lease carries the pool's identity and the generation of its buffer: a lease of another
+ * pool, of an earlier life of the buffer, or released twice, is refused and nothing changes.
  *
  * A pool serves one ring at a time. Its functions are called by the thread that runs the ring.
  */
@@ -30,9 +32,9 @@ typedef struct uc_pool uc_pool;
 
 /* Bits of uc_pool_options.flags. */
 enum uc_pool_flag {
-    UC_POOL_MLOCK = 1,            /* lock the memory; where the limit forbids it, go on and say so in the statistics */
+    UC_POOL_MLOCK = 1,            /* lock the memory if the limit allows it; see locked_bytes */
     UC_POOL_MLOCK_REQUIRED = 2,   /* lock the memory or fail */
-    UC_POOL_REGISTER = 4,         /* register the memory with the ring as fixed buffers, when the limit allows it */
+    UC_POOL_REGISTER = 4,         /* register it with the ring as fixed buffers, likewise */
     UC_POOL_REGISTER_REQUIRED = 8 /* register it or let uc_ring_new() fail */
 };
 
@@ -41,11 +43,11 @@ enum uc_pool_flag {
 struct uc_pool_options {
     uint32_t size;          /* sizeof(struct uc_pool_options) */
     uint32_t flags;         /* UC_POOL_* */
-    uint32_t buffer_bytes;  /* of one buffer: 4 KiB to 16 MiB, rounded up to pages; 0 means 64 KiB */
+    uint32_t buffer_bytes;  /* of one buffer: 4 KiB to 16 MiB, whole pages; 0 means 64 KiB */
     uint32_t buffer_count;  /* at the start: 1 to 32768; 0 means 64 */
-    uint32_t buffer_max;    /* up to which the pool may grow: buffer_count to 32768; 0 means 16 times buffer_count */
+    uint32_t buffer_max;    /* after growing: buffer_count to 32768; 0 means 16 x buffer_count */
     uint32_t reserved;      /* 0 */
-    uint64_t quarantine_ns; /* rest of a released lease; 0 is none; UC_QUARANTINE_DEFAULT means 5 ms */
+    uint64_t quarantine_ns; /* rest of a released lease; UC_QUARANTINE_DEFAULT means 5 ms */
 };
 
 struct uc_pool_stats {
@@ -61,7 +63,7 @@ struct uc_pool_stats {
     uint64_t grown;            /* how often the pool has grown */
     uint64_t exhausted;        /* how often no buffer was to be had */
     uint64_t refused;          /* leases refused: stale, foreign or released twice */
-    uint64_t locked_bytes;     /* of locked memory; 0 where none was asked for or the limit forbids it */
+    uint64_t locked_bytes;     /* 0 where none was asked for or the limit forbids it */
     uint64_t registered_bytes; /* of memory registered with the ring as fixed buffers */
 };
 
@@ -91,8 +93,8 @@ UC_EXPORT int uc_pool_new(const struct uc_pool_options *options, uc_pool **ret_p
  * uc_pool_free - give up a pool
  * @pool: a pool, or NULL
  *
- * The memory lives on while a ring uses it or a lease is out, and goes with the last of them. In a forked child only
- * the child's mapping is released.
+ * The memory lives on while a ring uses it or a lease is out, and goes with the last of them. In a
+ * forked child only the child's mapping is released.
  *
  * Return: NULL.
  *
@@ -104,7 +106,8 @@ UC_EXPORT uc_pool *uc_pool_free(uc_pool *pool);
  * uc_pool_base - where the pool's memory begins
  * @pool: a pool
  *
- * The address never changes, also when the pool grows: uc_event.offset and uc_lease.offset count from here.
+ * The address never changes, also when the pool grows: uc_event.offset and uc_lease.offset count
+ * from here.
  *
  * Return: the address, or NULL if @pool is NULL.
  *
@@ -116,7 +119,8 @@ UC_EXPORT void *uc_pool_base(uc_pool *pool);
  * uc_pool_reserved - how much address space the pool spans
  * @pool: a pool
  *
- * Return: bytes from uc_pool_base() to the end of the largest pool this can grow to; 0 if @pool is NULL.
+ * Return: bytes from uc_pool_base() to the end of the largest pool this can grow to; 0 if @pool is
+ * NULL.
  *
  * Since: 0.1
  */

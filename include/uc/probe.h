@@ -8,17 +8,17 @@
 UC_BEGIN_DECLS
 
 struct uc_probe {
-    uint32_t size;            /* sizeof(struct uc_probe), set by the caller */
-    int32_t error;            /* 0: io_uring works; else the negative errno that refuses it */
-    uint64_t features;        /* UC_FEATURE_*: what works here */
-    uint32_t kernel_major;    /* of uname(2) */
+    uint32_t size;         /* sizeof(struct uc_probe), set by the caller */
+    int32_t error;         /* 0: io_uring works; else the negative errno that refuses it */
+    uint64_t features;     /* UC_FEATURE_*: what works here */
+    uint32_t kernel_major; /* of uname(2) */
     uint32_t kernel_minor;
-    int32_t sysctl_disabled;  /* kernel.io_uring_disabled: 0, 1, 2; -1 where there is none (before 6.6) */
-    int32_t seccomp_mode;     /* 0 none, 1 strict, 2 filter; -1 unknown */
-    uint64_t memlock_bytes;   /* soft RLIMIT_MEMLOCK; UINT64_MAX is unlimited */
-    uint32_t memlock_exempt;  /* 1: CAP_IPC_LOCK, the limit does not apply */
+    int32_t sysctl_disabled; /* kernel.io_uring_disabled: 0 to 2; -1: no such knob (before 6.6) */
+    int32_t seccomp_mode;    /* 0 none, 1 strict, 2 filter; -1 unknown */
+    uint64_t memlock_bytes;  /* soft RLIMIT_MEMLOCK; UINT64_MAX is unlimited */
+    uint32_t memlock_exempt; /* 1: CAP_IPC_LOCK, the limit does not apply */
     uint32_t reserved;
-    char reason[256];         /* one sentence: what refuses io_uring and which knob to turn, or what is missing */
+    char reason[256]; /* one sentence: what refuses io_uring, and which knob to turn */
 };
 
 /**

@@ -1,12 +1,14 @@
 /*
  * uc_ring: the two roads to the kernel and back.
  *
- * Road 1, submit: functions on attached descriptors (uc/fd.h) and one-shot operations (uc/op.h) put what is asked for
- * into the ring's queues; they do not enter the kernel. Road 2, complete: once per turn uc_ring_wait() submits
- * everything queued and waits, in one kernel entry, and fills an array of records (uc/event.h).
+ * Road 1, submit: functions on attached descriptors (uc/fd.h) and one-shot operations (uc/op.h) put
+ * what is asked for into the ring's queues; they do not enter the kernel. Road 2, complete: once
+ * per turn uc_ring_wait() submits everything queued and waits, in one kernel entry, and fills an
+ * array of records (uc/event.h).
  *
- * One thread runs a ring: the one that called uc_ring_enable(), or else the first that submits or waits. Every other
- * thread is answered -EPERM, except by uc_ring_wake(), which any thread and any signal handler may call.
+ * One thread runs a ring: the one that called uc_ring_enable(), or else the first that submits or
+ * waits. Every other thread is answered -EPERM, except by uc_ring_wake(), which any thread and any
+ * signal handler may call.
  */
 #ifndef UC_RING_H
 #define UC_RING_H
@@ -22,11 +24,12 @@ UC_BEGIN_DECLS
 /** uc_ring - an opaque handle, made by uc_ring_new() */
 typedef struct uc_ring uc_ring;
 
-/* Values of uc_ring_options.sqpoll. A kernel thread then submits in our place: it saves the entry where a ring is busy
- * all the time, costs a CPU, and keeps the credentials that the process had when the ring was made. */
+/* Values of uc_ring_options.sqpoll. A kernel thread then submits in our place: it saves the entry
+ * where a ring is busy all the time, costs a CPU, and keeps the credentials that the process had
+ * when the ring was made. */
 enum uc_sqpoll {
     UC_SQPOLL_OFF = 0,
-    UC_SQPOLL_TRY = 1,    /* where it is refused, submit in batches instead and say so in uc_ring_info */
+    UC_SQPOLL_TRY = 1,    /* where it is refused, submit in batches and say so */
     UC_SQPOLL_REQUIRE = 2 /* where it is refused, fail */
 };
 
@@ -47,15 +50,15 @@ enum uc_backend {
 };
 
 struct uc_ring_info {
-    uint32_t size;           /* sizeof(struct uc_ring_info), set by the caller */
-    uint32_t backend;        /* UC_BACKEND_* */
-    uint64_t features;       /* UC_FEATURE_* in use */
+    uint32_t size;              /* sizeof(struct uc_ring_info), set by the caller */
+    uint32_t backend;           /* UC_BACKEND_* */
+    uint64_t features;          /* UC_FEATURE_* in use */
     uint64_t features_stripped; /* UC_FEATURE_* that the kernel refused or lacks */
-    uint32_t sq_entries;     /* as the kernel gave them */
+    uint32_t sq_entries;        /* as the kernel gave them */
     uint32_t cq_entries;
-    uint32_t halvings;       /* how often sq_entries was halved because memory was refused */
-    uint32_t retries;        /* how often setting up was tried again while the kernel gave memory back */
-    char reason[256];        /* one sentence: why something asked for is not in use; empty when nothing is amiss */
+    uint32_t halvings; /* how often sq_entries was halved because memory was refused */
+    uint32_t retries;  /* how often memory was waited for */
+    char reason[256];  /* one sentence: why something asked for is not in use; or empty */
 };
 
 struct uc_ring_stats {
@@ -69,8 +72,8 @@ struct uc_ring_stats {
     uint64_t no_buffers;     /* receives that ended because the pool had no buffer */
     uint64_t wakeups;        /* uc_ring_wake() calls that interrupted a wait */
     uint64_t attached;       /* descriptors attached now */
-    uint64_t rehomed;        /* how often the ring moved to another thread with operations in flight */
-    uint64_t leaked;         /* operations that did not end in time at tear-down; their memory was left alone */
+    uint64_t rehomed;        /* moves to another thread with operations in flight */
+    uint64_t leaked;         /* operations that did not end in time; their memory was left alone */
 };
 
 /**
@@ -98,9 +101,10 @@ UC_EXPORT int uc_ring_new(const struct uc_ring_options *options, uc_ring **ret_r
  * uc_ring_free - end everything in flight, then give up a ring
  * @ring: a ring, or NULL
  *
- * Cancels all operations and waits until the kernel has let go of every buffer, for a second at most; what has not
- * ended by then keeps its memory. May be called by any thread while no other uses the ring. Attached descriptors stay
- * open; their uc_fd handles answer -ESTALE and remain to be freed. In a forked child see uc/fork.h.
+ * Cancels all operations and waits until the kernel has let go of every buffer, for a second at
+ * most; what has not ended by then keeps its memory. May be called by any thread while no other
+ * uses the ring. Attached descriptors stay open; their uc_fd handles answer -ESTALE and remain to
+ * be freed. In a forked child see uc/fork.h.
  *
  * Return: NULL.
  *
@@ -112,9 +116,9 @@ UC_EXPORT uc_ring *uc_ring_free(uc_ring *ring);
  * uc_ring_enable - bind a ring to the calling thread
  * @ring: a ring
  *
- * May be called again by another thread once the first no longer uses the ring: it moves, also with operations in
- * flight (they are ended on the old thread's ring and armed again, no byte is lost; sends whose outcome the kernel
- * does not tell end with -ECANCELED).
+ * May be called again by another thread once the first no longer uses the ring: it moves, also with
+ * operations in flight (they are ended on the old thread's ring and armed again, no byte is lost;
+ * sends whose outcome the kernel does not tell end with -ECANCELED).
  *
  * Return: 0, or
  *   -EINVAL  @ring is NULL
@@ -133,8 +137,9 @@ UC_EXPORT int uc_ring_enable(uc_ring *ring);
  * @max:        1 to 65536
  * @timeout_ns: how long to wait for the first record: 0 not at all, negative for ever
  *
- * Takes back the payloads of the records of the call before, unless they were kept (uc_pool_keep()), and does not wait
- * when a record is there already. Returns without a record when the time is over or uc_ring_wake() was called.
+ * Takes back the payloads of the records of the call before, unless they were kept
+ * (uc_pool_keep()), and does not wait when a record is there already. Returns without a record when
+ * the time is over or uc_ring_wake() was called.
  *
  * Return: the number of records, 0 to @max, or
  *   -EINVAL  a NULL argument or @max out of its range
@@ -142,17 +147,20 @@ UC_EXPORT int uc_ring_enable(uc_ring *ring);
  *   -ECHILD  the ring belongs to another process
  *   -EPERM   another thread runs the ring
  *   -ENOMEM  records could not be stored; call again
- *   any other: the kernel refuses to go on (for example a seccomp filter set up since); the ring can only be freed
+ *   any other: the kernel refuses to go on (for example a seccomp filter set up since); the ring
+ *   can only be freed
  *
  * Since: 0.1
  */
-UC_EXPORT int uc_ring_wait(uc_ring *ring, struct uc_event *events, uint32_t max, int64_t timeout_ns);
+UC_EXPORT int uc_ring_wait(uc_ring *ring, struct uc_event *events, uint32_t max,
+                           int64_t timeout_ns);
 
 /**
  * uc_ring_last_count - how many records the last uc_ring_wait() filled in
  * @ring: a ring
  *
- * For callers that can lose a return value, as an interpreter does that raises an exception from a signal handler.
+ * For callers that can lose a return value, as an interpreter does that raises an exception from a
+ * signal handler.
  *
  * Return: the number of records (0 after an error), or -EINVAL, -ECHILD, -EPERM as uc_ring_wait().
  *
@@ -164,7 +172,8 @@ UC_EXPORT int uc_ring_last_count(uc_ring *ring);
  * uc_ring_flush - submit everything queued without waiting
  * @ring: a ring
  *
- * For what must leave at once although no turn is near. Costs a kernel entry when something is queued.
+ * For what must leave at once although no turn is near. Costs a kernel entry when something is
+ * queued.
  *
  * Return: 0, or -EINVAL, -ECHILD, -EPERM and the kernel's refusals as uc_ring_wait().
  *
@@ -176,8 +185,8 @@ UC_EXPORT int uc_ring_flush(uc_ring *ring);
  * uc_ring_wake - make the current or next uc_ring_wait() return
  * @ring: a ring
  *
- * May be called by any thread and from a signal handler, but not while the ring is being freed. Several calls before
- * the ring wakes count as one.
+ * May be called by any thread and from a signal handler, but not while the ring is being freed.
+ * Several calls before the ring wakes count as one.
  *
  * Return: 0, -EINVAL or -ECHILD.
  *
@@ -189,9 +198,10 @@ UC_EXPORT int uc_ring_wake(uc_ring *ring);
  * uc_ring_event_fd - an eventfd for embedding the ring in another loop
  * @ring: a ring
  *
- * The descriptor becomes readable when there is something to take: read its 8 bytes, then call uc_ring_wait() with a
- * timeout of 0 until it returns fewer records than asked for. Do that too before the other loop sleeps whenever
- * something was submitted. Made at the first call; it stays the ring's.
+ * The descriptor becomes readable when there is something to take: read its 8 bytes, then call
+ * uc_ring_wait() with a timeout of 0 until it returns fewer records than asked for. Do that too
+ * before the other loop sleeps whenever something was submitted. Made at the first call; it stays
+ * the ring's.
  *
  * Return: the descriptor, or -EINVAL, -ECHILD, -EPERM, -EMFILE, -ENFILE, -ENOMEM.
  *
@@ -203,8 +213,8 @@ UC_EXPORT int uc_ring_event_fd(uc_ring *ring);
  * uc_ring_poll_fd - the ring's own descriptor, for poll(2) and epoll(7)
  * @ring: a ring
  *
- * As uc_ring_event_fd(), but there is nothing to read: it stays readable until uc_ring_wait() has taken everything. It
- * changes when the ring moves to another thread. Only poll it.
+ * As uc_ring_event_fd(), but there is nothing to read: it stays readable until uc_ring_wait() has
+ * taken everything. It changes when the ring moves to another thread. Only poll it.
  *
  * Return: the descriptor, or -EINVAL, -ECHILD.
  *
@@ -216,8 +226,8 @@ UC_EXPORT int uc_ring_poll_fd(uc_ring *ring);
  * uc_ring_pool - the pool that the ring receives into
  * @ring: a ring
  *
- * Return: a pool that lives as long as the ring, not to be freed by the caller unless the caller made it; NULL if
- * @ring is NULL.
+ * Return: a pool that lives as long as the ring, not to be freed by the caller unless the caller
+ * made it; NULL if @ring is NULL.
  *
  * Since: 0.1
  */

@@ -7,13 +7,15 @@
  *   |  8 bits  |             32 bits              |        24 bits         |
  *   +----------+----------------------------------+------------------------+
  *
- * kind says which road the completion takes. index is the descriptor itself for operations on attached descriptors and
- * a slot for the rest, so that one array access finds the state: there is no hash table. generation rises whenever a
- * descriptor is attached and whenever an operation is armed again, so that a completion of an earlier life is told from
- * one of this life: 16 bits would wrap in 0.3 s at the rate descriptors can be reused, 32 take five hours on one
- * number that does nothing else.
+ * kind says which road the completion takes. index is the descriptor itself for operations on
+ * attached descriptors and a slot for the rest, so that one array access finds the state: there is
+ * no hash table. generation rises whenever a descriptor is attached and whenever an operation is
+ * armed again, so that a completion of an earlier life is told from one of this life: 16 bits would
+ * wrap in 0.3 s at the rate descriptors can be reused, 32 take five hours on one number that does
+ * nothing else.
  *
- * 0 and ~0 are never produced (kind 0 and kind 255 do not exist): liburing and NULL conventions use them.
+ * 0 and ~0 are never produced (kind 0 and kind 255 do not exist): liburing and NULL conventions use
+ * them.
  */
 #ifndef UC_USER_DATA_H
 #define UC_USER_DATA_H
@@ -38,7 +40,8 @@ UC_BEGIN_DECLS
  *
  * Since: 0.1
  */
-UC_EXPORT int uc_user_data_pack(uint32_t kind, uint32_t generation, uint32_t index, uint64_t *ret_user_data);
+UC_EXPORT int uc_user_data_pack(uint32_t kind, uint32_t generation, uint32_t index,
+                                uint64_t *ret_user_data);
 
 /**
  * uc_user_data_kind - the kind that was packed

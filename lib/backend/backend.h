@@ -30,8 +30,8 @@ enum uci_op {
     UCI_OP_POLL,    /* flags: the mask */
     UCI_OP_READ,
     UCI_OP_WRITE,
-    UCI_OP_FSYNC,   /* flags: UC_FSYNC_* */
-    UCI_OP_OPENAT,  /* address: path, flags: O_*, length: mode */
+    UCI_OP_FSYNC,  /* flags: UC_FSYNC_* */
+    UCI_OP_OPENAT, /* address: path, flags: O_*, length: mode */
     UCI_OP_CLOSE,
     UCI_OP_STATX,   /* address: path, flags: AT_*, length: mask, offset: struct statx */
     UCI_OP_TIMEOUT, /* address: struct __kernel_timespec */

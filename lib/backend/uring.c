@@ -12,8 +12,8 @@
 #include "pool/pool.h"
 
 /* Operations whose presence dates the kernel: what they came with has no flag of its own. */
-#define PROBE_5_19 IORING_OP_SOCKET  /* multishot accept */
-#define PROBE_6_0 IORING_OP_SEND_ZC  /* multishot receive */
+#define PROBE_5_19 IORING_OP_SOCKET /* multishot accept */
+#define PROBE_6_0 IORING_OP_SEND_ZC /* multishot receive */
 
 static void features_from_setup(struct uci_uring *uring)
 {

@@ -9,15 +9,15 @@
 struct uci_uring {
     struct uci_backend base;
     struct io_uring ring;
-    uint32_t setup_flags;    /* IORING_SETUP_* in force */
+    uint32_t setup_flags;     /* IORING_SETUP_* in force */
     uint32_t kernel_features; /* IORING_FEAT_* */
-    uint32_t enter_flags;    /* IORING_ENTER_*, at every entry */
+    uint32_t enter_flags;     /* IORING_ENTER_*, at every entry */
     uc_pool *pool;
 
     void *memory; /* of the rings, when it is ours (NO_MMAP); else NULL */
     size_t memory_bytes;
 
-    struct io_uring_buf_ring *buffers; /* what provide() fills; NULL without UC_FEATURE_BUFFER_RING */
+    struct io_uring_buf_ring *buffers; /* NULL without UC_FEATURE_BUFFER_RING */
     uint32_t buffer_entries;           /* power of two */
     uint16_t *buffer_order;            /* buffer at each position, to follow a bundle */
     uint16_t *buffer_position;         /* position of each buffer */

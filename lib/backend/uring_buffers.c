@@ -27,8 +27,8 @@ int uci_uring_buffers_open(struct uci_uring *uring)
     uring->buffer_entries = 1;
     while (uring->buffer_entries < uring->pool->max)
         uring->buffer_entries *= 2;
-    memory = mmap(NULL, ring_bytes(uring), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                  0);
+    memory =
+        mmap(NULL, ring_bytes(uring), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return -ENOMEM;
     (void)madvise(memory, ring_bytes(uring), MADV_DONTFORK);

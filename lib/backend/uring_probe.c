@@ -18,8 +18,8 @@
 #include "base/versioned.h"
 
 static const char *const feature_names[] = {
-    "single-issuer", "defer-taskrun",    "coop-taskrun",   "submit-all",
-    "buffer-ring",   "multishot-accept", "multishot-recv", "recv-bundle",
+    "single-issuer", "defer-taskrun",    "coop-taskrun",       "submit-all",
+    "buffer-ring",   "multishot-accept", "multishot-recv",     "recv-bundle",
     "no-iowait",     "sqpoll",           "registered-buffers",
 };
 

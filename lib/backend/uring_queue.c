@@ -190,8 +190,7 @@ static uint32_t unbundle(struct uci_uring *uring, const struct io_uring_cqe *cqe
         completions[n++] = (struct uci_completion){
             .user_data = cqe->user_data,
             .result = (int32_t)piece,
-            .flags = UCI_COMPLETION_BUFFER |
-                     (more || uring->bundle_left ? UCI_COMPLETION_MORE : 0),
+            .flags = UCI_COMPLETION_BUFFER | (more || uring->bundle_left ? UCI_COMPLETION_MORE : 0),
             .buffer = uring->bundle_buffer,
         };
         uring->bundle_buffer =

@@ -238,7 +238,7 @@ static int setup(struct uci_uring *uring, const struct uci_backend_options *opti
     return fd;
 }
 
-/* The pipe whose write end only the ring holds. Without it stopping is told by completions alone. */
+/* The pipe whose write end only the ring holds. Without it completions alone tell of stopping. */
 static void tombstone_open(struct uci_uring *uring)
 {
     int ends[2];

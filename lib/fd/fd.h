@@ -12,7 +12,7 @@
 
 /* An operation of a descriptor: at most one of each lane is in flight. */
 enum uci_lane {
-    UCI_LANE_READ, /* receive or accept */
+    UCI_LANE_READ,  /* receive or accept */
     UCI_LANE_WRITE, /* send or connect */
     UCI_LANE_POLL,
     UCI_LANES
@@ -29,8 +29,8 @@ struct uc_fd {
     int fd;
     uint32_t flags; /* UC_FD_* */
     uint64_t cookie;
-    uint8_t life; /* enum uc_fd_state */
-    uint8_t read; /* enum uci_read_state */
+    uint8_t life;         /* enum uc_fd_state */
+    uint8_t read;         /* enum uci_read_state */
     bool handle_freed;    /* nobody refers to it but the ring */
     bool keep_descriptor; /* UC_CLOSE_KEEP */
     bool silent;          /* no record at the end: uc_fd_free() was called before */
@@ -45,7 +45,7 @@ struct uc_fd {
     uint32_t read_buffer; /* given to a receive where the kernel does not choose one */
     int32_t end_result;   /* why the read side ended */
     uint64_t credit_bytes;
-    uint64_t turn;       /* of the ring, in which turn_bytes were given out */
+    uint64_t turn; /* of the ring, in which turn_bytes were given out */
     uint64_t turn_bytes;
     uint32_t stash_first, stash_last; /* buffers kept while stopped */
     uint64_t stash_bytes;

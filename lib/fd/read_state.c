@@ -4,7 +4,8 @@
 
 #define ROW(state) [UCI_READ_##state]
 #define ON(input, next_state, what) [UCI_READ_##input] = {UCI_READ_##next_state, UCI_READ_##what, 0}
-#define NO(input, same_state, code) [UCI_READ_##input] = {UCI_READ_##same_state, UCI_READ_REFUSE, code}
+#define NO(input, same_state, code)                                                                \
+    [UCI_READ_##input] = {UCI_READ_##same_state, UCI_READ_REFUSE, code}
 #define BUG(input, same_state) ON(input, same_state, IMPOSSIBLE)
 
 /* clang-format off */

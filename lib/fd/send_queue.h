@@ -19,10 +19,10 @@
 
 struct uci_chunk {
     struct uci_chunk *next;
-    const uint8_t *data; /* copied bytes follow the struct; a reference points elsewhere */
-    uint64_t begin;      /* bytes before it are sent */
-    uint64_t end;        /* bytes up to it are filled */
-    uint64_t capacity;   /* 0 for a reference */
+    const uint8_t *data;    /* copied bytes follow the struct; a reference points elsewhere */
+    uint64_t begin;         /* bytes before it are sent */
+    uint64_t end;           /* bytes up to it are filled */
+    uint64_t capacity;      /* 0 for a reference */
     uint32_t address_bytes; /* of a datagram: the address stands in `address` */
     bool is_reference;
     bool is_datagram;
@@ -78,5 +78,6 @@ uint32_t uci_send_queue_sent(struct uci_send_queue *queue, struct uci_send_cache
 /* The kernel has taken nothing and will not: the front may be sent again. */
 void uci_send_queue_retry(struct uci_send_queue *queue, struct uci_send_cache *cache);
 
-/* Forget everything; nothing may be in flight. Return: how many references are the caller's again. */
+/* Forget everything; nothing may be in flight.
+ * Return: how many references are the caller's again. */
 uint32_t uci_send_queue_drop(struct uci_send_queue *queue, struct uci_send_cache *cache);

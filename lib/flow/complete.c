@@ -37,9 +37,9 @@ static void stale(uc_ring *ring, const struct uci_completion *completion)
 static void complete_slot(uc_ring *ring, const struct uci_completion *completion)
 {
     uint64_t user_data = completion->user_data;
-    struct uci_slot *slot = uci_slot_find(&ring->slots, uci_user_data_kind(user_data),
-                                          uci_user_data_generation(user_data),
-                                          uci_user_data_index(user_data));
+    struct uci_slot *slot =
+        uci_slot_find(&ring->slots, uci_user_data_kind(user_data),
+                      uci_user_data_generation(user_data), uci_user_data_index(user_data));
     struct uc_event *event;
 
     if (!slot) {

@@ -98,9 +98,8 @@ static struct payload payload_of(uc_fd *fd, const struct uci_completion *complet
 static void deliver_payload(uc_fd *fd, const struct payload *payload)
 {
     uc_ring *ring = fd->ring;
-    struct uc_event *event =
-        uci_flow_record(fd, is_datagram(fd) ? UC_EVENT_DATAGRAM : UC_EVENT_RECV,
-                        (int32_t)payload->length);
+    struct uc_event *event = uci_flow_record(
+        fd, is_datagram(fd) ? UC_EVENT_DATAGRAM : UC_EVENT_RECV, (int32_t)payload->length);
 
     uci_pool_complete(ring->pool, payload->buffer, payload->start, payload->length);
     event->flags = UC_EVENT_PAYLOAD | payload->address_bytes << 16;
@@ -215,9 +214,9 @@ static void want_more_buffers(uc_ring *ring)
 {
     ring->stats.no_buffers++;
     if (ring->provided_wanted < ring->pool->max)
-        ring->provided_wanted =
-            ring->provided_wanted * 2 < ring->pool->max ? ring->provided_wanted * 2
-                                                        : ring->pool->max;
+        ring->provided_wanted = ring->provided_wanted * 2 < ring->pool->max
+                                    ? ring->provided_wanted * 2
+                                    : ring->pool->max;
 }
 
 /* Nobody is to hear of it any more. */

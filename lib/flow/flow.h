@@ -13,9 +13,9 @@
 #include "user_data/kind.h"
 
 /* submit.c */
-int uci_flow_flush(uc_ring *ring);                         /* arm everything that waits */
-void uci_flow_arm_later(uc_fd *fd);                        /* ... of this one, at the next flush */
-int uci_flow_cancel(uc_ring *ring, uint64_t user_data);    /* ask for it to end */
+int uci_flow_flush(uc_ring *ring);                      /* arm everything that waits */
+void uci_flow_arm_later(uc_fd *fd);                     /* ... of this one, at the next flush */
+int uci_flow_cancel(uc_ring *ring, uint64_t user_data); /* ask for it to end */
 void uci_flow_cancel_lane(uc_fd *fd, enum uci_lane lane);
 
 /* complete.c */

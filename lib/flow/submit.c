@@ -11,8 +11,8 @@
 #include "flow/flow.h"
 
 static const uint8_t lane_of_kind[] = {
-    [UCI_KIND_RECV] = UCI_LANE_READ,     [UCI_KIND_ACCEPT] = UCI_LANE_READ,
-    [UCI_KIND_SEND] = UCI_LANE_WRITE,    [UCI_KIND_CONNECT] = UCI_LANE_WRITE,
+    [UCI_KIND_RECV] = UCI_LANE_READ,  [UCI_KIND_ACCEPT] = UCI_LANE_READ,
+    [UCI_KIND_SEND] = UCI_LANE_WRITE, [UCI_KIND_CONNECT] = UCI_LANE_WRITE,
     [UCI_KIND_POLL] = UCI_LANE_POLL,
 };
 
@@ -116,8 +116,8 @@ static int prepare_buffer(uc_fd *fd, struct uci_operation *operation)
         operation->length = ring->pool->buffer_bytes;
     }
     if (fd->once_bytes)
-        operation->length = fd->once_bytes < ring->pool->buffer_bytes ? fd->once_bytes
-                                                                      : ring->pool->buffer_bytes;
+        operation->length =
+            fd->once_bytes < ring->pool->buffer_bytes ? fd->once_bytes : ring->pool->buffer_bytes;
     operation->op = UCI_OP_RECV;
     return datagram ? prepare_message(fd, operation) : 0;
 }

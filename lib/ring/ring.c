@@ -30,8 +30,8 @@ static int read_options(const struct uc_ring_options *given, struct uc_ring_opti
     if (options->sq_entries == 0)
         options->sq_entries = SQ_ENTRIES_DEFAULT;
     if (options->cq_entries == 0)
-        options->cq_entries = CQ_ENTRIES_DEFAULT > options->sq_entries ? CQ_ENTRIES_DEFAULT
-                                                                       : 2 * options->sq_entries;
+        options->cq_entries =
+            CQ_ENTRIES_DEFAULT > options->sq_entries ? CQ_ENTRIES_DEFAULT : 2 * options->sq_entries;
     CHECK_ARG(options->cq_entries >= options->sq_entries);
     if (options->sqpoll_idle_ms == 0)
         options->sqpoll_idle_ms = SQPOLL_IDLE_DEFAULT_MS;

@@ -25,16 +25,16 @@
 
 struct uci_wake {
     int event_fd;
-    uint64_t value;        /* the kernel reads the eventfd into it */
-    uint64_t user_data;    /* of that read; 0: not armed */
+    uint64_t value;     /* the kernel reads the eventfd into it */
+    uint64_t user_data; /* of that read; 0: not armed */
     uint32_t generation;
-    atomic_bool pending;   /* uc_ring_wake() was called since the last read */
-    bool woken;            /* this turn */
+    atomic_bool pending; /* uc_ring_wake() was called since the last read */
+    bool woken;          /* this turn */
 };
 
 struct uc_ring {
     uint64_t origin;
-    pid_t owner; /* thread that runs the ring; 0: none yet */
+    pid_t owner;   /* thread that runs the ring; 0: none yet */
     int32_t fatal; /* the kernel refused to go on: answer to everything; 0: fine */
     struct uci_backend *backend;
     struct uci_backend_options options;
@@ -61,7 +61,7 @@ struct uc_ring {
 
     uint32_t provided;        /* buffers that the kernel can choose from */
     uint32_t provided_wanted; /* how many it should have */
-    bool starved;             /* a receive ended for want of a buffer, and none has come back since */
+    bool starved;             /* a receive could not be armed for want of a buffer */
 
     struct uci_wake wake;
     int embed_fd; /* uc_ring_event_fd(); -1: not asked for */

@@ -118,8 +118,7 @@ static int take_turn(uc_ring *ring, int64_t timeout_ns)
     }
 }
 
-UC_EXPORT int uc_ring_wait(uc_ring *ring, struct uc_event *events, uint32_t max,
-                           int64_t timeout_ns)
+UC_EXPORT int uc_ring_wait(uc_ring *ring, struct uc_event *events, uint32_t max, int64_t timeout_ns)
 {
     int r;
 

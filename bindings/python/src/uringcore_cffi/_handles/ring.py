@@ -2,9 +2,9 @@
 
 Records are consumed once. Python can lose a C call's return value: a signal handler may raise
 between the call's return and the assignment. So the first record's kind, which C never sets to
-0, doubles as the sign that a batch lies in the array and nobody has it yet: ``wait`` hands a
-batch out, its taker says ``taken()`` once the batch is safe, and ``recover()`` hands out again
-what was never taken.
+0, doubles as the sign that a batch lies in the array and nobody has it yet: ``wait`` fills the
+array, ``records`` hands the batch out, its taker says ``taken()`` once the batch is safe, and
+``recover()`` hands out what was never taken.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Callable
 
 from uringcore_cffi._ffi.errors import answer_error, creation_error
 from uringcore_cffi._ffi.library import CData, ffi, lib
@@ -87,7 +87,7 @@ def feature_names(bits: int) -> tuple[str, ...]:
 class Ring:
     """Owns a uc_ring, the array its records are written to, and every Fd attached to it."""
 
-    __slots__ = ("_head", "_own_pool", "_records", "_view", "_wait", "fds", "handle", "pool")
+    __slots__ = ("_head", "_own_pool", "_records", "_view", "fds", "handle", "pool", "wait")
 
     def __init__(
         self,
@@ -123,17 +123,19 @@ class Ring:
         self._records: Any = ffi.new("struct uc_event[]", RECORDS_MAX)
         self._view: Any = ffi.buffer(self._records)
         self._head = memoryview(self._view).cast("I")
-        self._wait = partial(lib.uc_ring_wait, self.handle, self._records, RECORDS_MAX)
+        # wait(timeout_ns): submit everything, wait for the first record (0 not at all, negative
+        # for ever), return how many there are. Payloads of the batch before are gone.
+        self.wait: Callable[[int], int] = partial(
+            lib.uc_ring_wait, self.handle, self._records, RECORDS_MAX
+        )
 
-    def wait(self, timeout_ns: int) -> list[Record]:
-        """Submit everything, wait, and return what has completed.
+    def records(self, count: int) -> list[Record]:
+        """Turn what wait() returned into a list of records.
 
-        ``timeout_ns``: how long to wait for the first record; 0 not at all, negative for ever.
-        A signal ends the wait with an empty list. Payloads of the batch before are gone.
-        Raise ChildProcessError after fork, RuntimeError on a thread that does not run the ring,
-        OSError when the kernel refuses to go on.
+        A signal has ended the wait: an empty list. Raise ChildProcessError after fork,
+        RuntimeError on a thread that does not run the ring, OSError when the kernel refuses to
+        go on.
         """
-        count = self._wait(timeout_ns)
         if count > 0:
             return list(_unpack(self._view[: count * _RECORD_BYTES]))
         if count < 0 and count not in (-errno.EINTR, -errno.ENOMEM):
@@ -214,7 +216,7 @@ class Ring:
         handle, self.handle = self.handle, ffi.NULL
         if handle == ffi.NULL:
             return
-        self._wait = partial(lib.uc_ring_wait, ffi.NULL, self._records, RECORDS_MAX)
+        self.wait = partial(lib.uc_ring_wait, ffi.NULL, self._records, RECORDS_MAX)
         if self._own_pool:
             self.pool.memory = b""
         lib.uc_ring_free(handle)

@@ -58,6 +58,7 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
             features_off=features_off,
             pool=pool,
         )
+        self._wait = self._ring.wait
         self._memory: Any = self._ring.pool.memory
         self._in_turn = False  # what is submitted leaves at the end of the turn by itself
         # The batch of records and the position in it (see dispatch.py).
@@ -144,22 +145,28 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
             timeout_ns = int(min(delay, _SLEEP_MAX) * 1e9) + 1 if delay > 0 else 0
         else:
             timeout_ns = -1
-        try:
-            records = self._ring.wait(timeout_ns)
-        except ChildProcessError:
-            self._after_fork()
-            records = []
-        if records:
-            self._cursor = 0
-            self._batch = records
-            self._ring.taken()
-            self._dispatch()
+        count = self._wait(timeout_ns)
+        if count:
+            self._take(count)
         if heap:
             self._ready_due_timers()
         if self._debug:
             self._run_ready_debug()
         else:
             self._run_ready()
+
+    def _take(self, count: int) -> None:
+        """Hand out the batch that the wait has brought."""
+        ring = self._ring
+        try:
+            records = ring.records(count)
+        except ChildProcessError:
+            self._after_fork()
+            return
+        self._cursor = 0
+        self._batch = records
+        ring.taken()
+        self._dispatch()
 
     def _dispatch(self) -> None:
         if self._debug:
@@ -305,6 +312,6 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
             fd.close(CLOSE_KEEP | CLOSE_ABORT)
         deadline = time.monotonic() + _CLOSE_PATIENCE
         while ring.stats().attached and time.monotonic() < deadline:
-            discard(ring.wait(10_000_000))
+            discard(ring.records(ring.wait(10_000_000)))
         ring.taken()
         self._final_stats = ring.stats()

@@ -188,14 +188,15 @@ class Scheduler(asyncio.BaseEventLoop):
                 continue
             args = handle._args
             try:
-                handle._context.run(callback, *args)
+                if args:
+                    handle._context.run(callback, *args)
+                else:
+                    handle._context.run(callback)
             except (SystemExit, KeyboardInterrupt):
                 self._put_back(handle)
                 raise
             except BaseException as exc:
                 self._callback_failed(exc, handle, callback, args)
-        # Locals that outlive the loop would keep cycles alive after an exception.
-        handle = callback = args = None
 
     def _run_ready_debug(self) -> None:
         """Run what is ready as asyncio does in debug mode, with warnings of slow callbacks."""
@@ -215,7 +216,6 @@ class Scheduler(asyncio.BaseEventLoop):
             finally:
                 self._current_handle = None
             self._warn_if_slow(handle, self.time() - start)
-        handle = None
 
     def _warn_if_slow(self, what: object, seconds: float) -> None:
         """Log what kept the loop busy for longer than slow_callback_duration."""
