@@ -14,8 +14,9 @@
  * What is received although the caller has stopped receiving is kept and comes first when it starts
  * again.
  *
- * All functions are called by the thread that runs the ring. They answer -ESTALE when the ring has
- * been freed, -ECHILD in a forked child, -EPERM on another thread, and -EINVAL for NULL handles.
+ * All functions are called by the thread that runs the ring. They answer -ESTALE when the
+ * descriptor is closed or the ring has been freed, -ECHILD in a forked child, -EPERM on another
+ * thread, and -EINVAL for NULL handles.
  */
 #ifndef UC_FD_H
 #define UC_FD_H

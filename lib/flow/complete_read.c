@@ -210,15 +210,6 @@ static enum uci_read_input input_of(uc_fd *fd, const struct uci_completion *comp
     return UCI_READ_END;
 }
 
-static void want_more_buffers(uc_ring *ring)
-{
-    ring->stats.no_buffers++;
-    if (ring->provided_wanted < ring->pool->max)
-        ring->provided_wanted = ring->provided_wanted * 2 < ring->pool->max
-                                    ? ring->provided_wanted * 2
-                                    : ring->pool->max;
-}
-
 /* Nobody is to hear of it any more. */
 static void drop(uc_fd *fd, const struct payload *payload, int32_t result)
 {
@@ -234,7 +225,7 @@ void uci_flow_complete_read(uc_fd *fd, const struct uci_completion *completion)
     struct uci_read_step step;
 
     if (completion->result == -ENOBUFS)
-        want_more_buffers(fd->ring);
+        fd->ring->stats.no_buffers++;
     if (fd->life > UC_FD_HALF_CLOSED) {
         drop(fd, &payload, completion->result);
         return;

@@ -10,6 +10,8 @@
 
 #include "flow/flow.h"
 
+#define PROVIDED_SPARE 8
+
 static const uint8_t lane_of_kind[] = {
     [UCI_KIND_RECV] = UCI_LANE_READ,  [UCI_KIND_ACCEPT] = UCI_LANE_READ,
     [UCI_KIND_SEND] = UCI_LANE_WRITE, [UCI_KIND_CONNECT] = UCI_LANE_WRITE,
@@ -204,14 +206,17 @@ static int arm_poll(uc_fd *fd)
     return arm(fd, UCI_KIND_POLL, &operation);
 }
 
-/* Let the kernel have as many buffers as it should. */
+/* Let the kernel have a buffer for each descriptor and a few to spare. More would only make the
+ * memory that a burst goes through larger than the cache; running out costs one re-arming. */
 static void provide(uc_ring *ring)
 {
-    uint32_t buffer;
+    uint32_t wanted = ring->attached_count + PROVIDED_SPARE, buffer;
 
     if (!(ring->backend->features & UC_FEATURE_BUFFER_RING))
         return;
-    while (ring->provided < ring->provided_wanted && uci_pool_take(ring->pool, &buffer) == 0) {
+    if (wanted > ring->pool->max)
+        wanted = ring->pool->max;
+    while (ring->provided < wanted && uci_pool_take(ring->pool, &buffer) == 0) {
         ring->backend->table->provide(ring->backend, buffer);
         ring->provided++;
     }

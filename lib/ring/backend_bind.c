@@ -14,7 +14,6 @@
 
 #define STOP_DEADLINE_NS UINT64_C(1000000000)
 #define STOP_SLICE_NS INT64_C(1000000)
-#define PROVIDED_FIRST 64
 
 int uci_ring_open_backend(uc_ring *ring)
 {
@@ -23,7 +22,6 @@ int uci_ring_open_backend(uc_ring *ring)
     if (r < 0)
         return r;
     ring->provided = 0;
-    ring->provided_wanted = ring->pool->count < PROVIDED_FIRST ? ring->pool->count : PROVIDED_FIRST;
     return 0;
 }
 

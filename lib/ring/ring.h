@@ -59,9 +59,8 @@ struct uc_ring {
     uint32_t parked_first, parked_count, parked_capacity;
     uint32_t unsubmitted; /* operations queued since the last kernel entry */
 
-    uint32_t provided;        /* buffers that the kernel can choose from */
-    uint32_t provided_wanted; /* how many it should have */
-    bool starved;             /* a receive could not be armed for want of a buffer */
+    uint32_t provided; /* buffers that the kernel can choose from */
+    bool starved;      /* a receive could not be armed for want of a buffer */
 
     struct uci_wake wake;
     int embed_fd; /* uc_ring_event_fd(); -1: not asked for */
