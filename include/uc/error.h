@@ -20,6 +20,7 @@
  *                knob)
  *   -ESTALE      the ring that the handle belonged to was freed, or the lease or operation has
  *                already ended
+ *   -EAGAIN      the kernel takes no more operations now: call uc_ring_wait() and try again
  *   -EALREADY    what was asked for is already so: a receive already started, a close already asked
  *                for
  *   -EBUSY       the object is in use: the descriptor has no credit left, is attached already, or

@@ -48,7 +48,7 @@ enum uc_event_kind {
 
 /* Bits of uc_event.flags. */
 enum uc_event_flag {
-    UC_EVENT_PAYLOAD = 1,   /* offset and buffer are valid; see uc_pool_keep() */
+    UC_EVENT_PAYLOAD = 1,   /* buffer is valid: see uc_pool_keep() */
     UC_EVENT_LOW_WATER = 2, /* the send queue was above its high-water mark and is low now */
     UC_EVENT_ENDED = 4,     /* what was started (a receive, an accept) has stopped by itself */
 };

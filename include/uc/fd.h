@@ -35,6 +35,8 @@ enum uc_fd_flag {
     UC_FD_DATAGRAM = 1, /* messages with addresses, received as UC_EVENT_DATAGRAM */
 };
 
+/* Of the credit for operations sending comes first: with less than what is asked for at a time, a
+ * receive or poll is interrupted for a send and goes on after it. */
 struct uc_fd_options {
     uint32_t size;         /* sizeof(struct uc_fd_options) */
     uint32_t flags;        /* UC_FD_* */
@@ -52,7 +54,7 @@ enum uc_fd_state {
     UC_FD_HALF_CLOSED = 2, /* the peer has ended its side */
     UC_FD_DRAINING = 3,    /* close asked for, the queue is being sent */
     UC_FD_CLOSING = 4,     /* waiting for the kernel to let go */
-    UC_FD_CLOSED = 5,
+    UC_FD_CLOSED = 5,      /* never seen: a closed handle answers -ESTALE */
 };
 
 struct uc_fd_status {
@@ -70,7 +72,7 @@ struct uc_fd_status {
 /**
  * uc_fd_attach - give a descriptor to a ring
  * @ring:    a ring
- * @fd:      an open descriptor: a socket, a pipe, anything that can be polled
+ * @fd:      an open socket; of anything else only uc_fd_poll() works
  * @options: NULL means the defaults
  * @ret_fd:  the handle
  *
@@ -94,8 +96,9 @@ UC_EXPORT int uc_fd_attach(uc_ring *ring, int fd, const struct uc_fd_options *op
  *
  * If the descriptor is still attached, everything is cancelled and the descriptor is given back
  * without a record; what is queued is dropped, and memory queued by reference must stay valid until
- * uc_fd_close() would have reported it, so close first when there is any. In a forked child only
- * memory is released.
+ * uc_fd_close() would have reported it, so close first when there is any. A close already asked for
+ * goes on. Called on a thread that does not run the ring, the descriptor stays attached, to nobody,
+ * until the ring is freed. In a forked child only memory is released.
  *
  * Return: NULL.
  *
@@ -113,7 +116,7 @@ UC_EXPORT uc_fd *uc_fd_free(uc_fd *fd);
  * Return: 0, or
  *   -EALREADY   receiving already
  *   -ENOTCONN   the peer's end or an error has been reported; nothing more will come
- *   -EBUSY      no credit left, or the descriptor accepts
+ *   -EBUSY      the descriptor accepts (or receives)
  *   -ESHUTDOWN  closing
  *   -EINVAL, -ESTALE, -ECHILD, -EPERM
  *
@@ -126,7 +129,8 @@ UC_EXPORT int uc_fd_recv_start(uc_fd *fd);
  * @fd:        a handle
  * @max_bytes: 1 or more; at most one buffer is filled
  *
- * As uc_fd_recv_start(), for one record; what was kept comes first, cut to @max_bytes.
+ * As uc_fd_recv_start(), for one record; what was kept comes first, cut to @max_bytes (a datagram is
+ * never cut). A record of a part has no UC_EVENT_PAYLOAD: it cannot be kept with uc_pool_keep().
  * uc_fd_recv_stop() calls it off; what arrives all the same is kept for the next time.
  *
  * Return: as uc_fd_recv_start()

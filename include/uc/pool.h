@@ -51,6 +51,8 @@ struct uc_pool_options {
 };
 
 struct uc_pool_stats {
+    uint32_t size; /* sizeof(struct uc_pool_stats), set by the caller */
+    uint32_t reserved;
     uint64_t buffer_bytes;     /* of one buffer */
     uint64_t buffers;          /* all there are now */
     uint64_t buffers_max;      /* up to which the pool may grow */
@@ -174,7 +176,7 @@ UC_EXPORT int uc_pool_release(uc_pool *pool, uint64_t token);
 /**
  * uc_pool_get_stats - how the pool is used
  * @pool:      a pool
- * @ret_stats: the numbers, as of now
+ * @ret_stats: size must be set; the rest is filled in
  *
  * Return: 0, or
  *   -EINVAL  an argument is NULL

@@ -61,19 +61,21 @@ struct uc_ring_info {
     char reason[256];  /* one sentence: why something asked for is not in use; or empty */
 };
 
+/* At any time submissions is completions plus in_flight: the ring's own wake-up is never counted. */
 struct uc_ring_stats {
+    uint32_t size; /* sizeof(struct uc_ring_stats), set by the caller */
+    uint32_t reserved;
     uint64_t kernel_entries; /* system calls made to submit or wait */
     uint64_t submissions;    /* operations handed to the kernel */
     uint64_t completions;    /* that came back */
     uint64_t events;         /* records given to the caller */
-    uint64_t in_flight;      /* operations in the kernel now, the ring's own wake-up not counted */
+    uint64_t in_flight;      /* operations in the kernel now */
     uint64_t stale;          /* completions of an earlier life; must stay 0 */
     uint64_t overflows;      /* how often the completion queue was too small; nothing was lost */
     uint64_t no_buffers;     /* receives that ended because the pool had no buffer */
     uint64_t wakeups;        /* uc_ring_wake() calls that interrupted a wait */
     uint64_t attached;       /* descriptors attached now */
     uint64_t rehomed;        /* moves to another thread with operations in flight */
-    uint64_t leaked;         /* operations that did not end in time; their memory was left alone */
 };
 
 /**
@@ -117,13 +119,15 @@ UC_EXPORT uc_ring *uc_ring_free(uc_ring *ring);
  * @ring: a ring
  *
  * May be called again by another thread once the first no longer uses the ring: it moves, also with
- * operations in flight (they are ended on the old thread's ring and armed again, no byte is lost;
- * sends whose outcome the kernel does not tell end with -ECANCELED).
+ * operations in flight. Receives, accepts, polls and sends go on where they were, no byte is lost or
+ * sent twice; connects and one-shot operations end with -ECANCELED, and so does a send of which an
+ * older kernel does not tell how far it got.
  *
  * Return: 0, or
  *   -EINVAL  @ring is NULL
  *   -ECHILD  the ring belongs to another process
- *   -EBUSY   the kernel did not let go of the old ring in time
+ *   -EBUSY   the completion queue has overflowed, or more is in flight than it holds: take completions
+ *            on the old thread first; or the kernel did not let go of the old ring in time
  *   any error of uc_ring_new(): the ring could not be made anew for this thread
  *
  * Since: 0.1
@@ -199,7 +203,7 @@ UC_EXPORT int uc_ring_wake(uc_ring *ring);
  * @ring: a ring
  *
  * The descriptor becomes readable when there is something to take: read its 8 bytes, then call
- * uc_ring_wait() with a timeout of 0 until it returns fewer records than asked for. Do that too
+ * uc_ring_wait() with a timeout of 0 until it returns 0 records. Do that too
  * before the other loop sleeps whenever something was submitted. Made at the first call; it stays
  * the ring's.
  *
@@ -249,7 +253,7 @@ UC_EXPORT int uc_ring_get_info(uc_ring *ring, struct uc_ring_info *ret_info);
 /**
  * uc_ring_get_stats - the ring's counters
  * @ring:      a ring
- * @ret_stats: the counters, as of now
+ * @ret_stats: size must be set; the rest is filled in
  *
  * Return: 0, or
  *   -EINVAL  an argument is NULL

@@ -22,7 +22,7 @@
 enum uci_op {
     UCI_OP_NOP,
     UCI_OP_RECV,    /* into a provided buffer, or `address` when it is set */
-    UCI_OP_RECVMSG, /* as RECV; a datagram with its sender in front, see datagram.h */
+    UCI_OP_RECVMSG, /* as RECV; a datagram, behind struct uci_datagram_head */
     UCI_OP_SEND,
     UCI_OP_SENDMSG, /* address: struct msghdr */
     UCI_OP_ACCEPT,
@@ -62,6 +62,16 @@ struct uci_operation {
 enum {
     UCI_COMPLETION_MORE = 1,   /* not the last one of its operation */
     UCI_COMPLETION_BUFFER = 2, /* `buffer` came back, whatever the result is */
+    UCI_COMPLETION_LOST = 4,   /* made up: nobody knows what the operation did before it ended */
+};
+
+/* What stands in a provided buffer before a datagram: this, then UC_DATAGRAM_ADDRESS_BYTES of room
+ * for the sender's address. */
+struct uci_datagram_head {
+    uint32_t address_bytes;
+    uint32_t control_bytes;
+    uint32_t payload_bytes;
+    uint32_t flags;
 };
 
 struct uci_completion {
@@ -117,6 +127,8 @@ struct uci_backend_table {
 struct uci_backend {
     const struct uci_backend_table *table;
     uint64_t features; /* UC_FEATURE_* in use */
+    uint32_t queued;   /* operations submitted that the kernel has not taken yet */
+    bool overflowing;  /* completions wait in the kernel for room */
     uint64_t kernel_entries;
     uint64_t overflows;
 };

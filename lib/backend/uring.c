@@ -65,12 +65,25 @@ static int register_pool(struct uci_uring *uring, struct uc_ring_info *info)
         pool->registered_bytes = memory.iov_len;
         return 0;
     }
-    info->features_stripped |= UC_FEATURE_REGISTERED_BUFFERS;
     snprintf(info->reason, sizeof(info->reason),
              "the pool is not registered as fixed buffers: %zu bytes of locked memory are needed; "
              "raise RLIMIT_MEMLOCK (ulimit -l, LimitMEMLOCK=)",
              memory.iov_len);
     return pool->flags & UC_POOL_REGISTER_REQUIRED ? r : 0;
+}
+
+/* What a ring is meant to have; the rest is for special wishes. */
+static uint64_t expected_features(const struct uci_uring *uring,
+                                  const struct uci_backend_options *options)
+{
+    uint64_t expected = UC_FEATURE_SINGLE_ISSUER | UC_FEATURE_SUBMIT_ALL | UC_FEATURE_BUFFER_RING |
+                        UC_FEATURE_MULTISHOT_ACCEPT | UC_FEATURE_MULTISHOT_RECV |
+                        UC_FEATURE_RECV_BUNDLE | UC_FEATURE_NO_IOWAIT;
+
+    expected |= options->sqpoll ? UC_FEATURE_SQPOLL : UC_FEATURE_DEFER_TASKRUN;
+    if (uring->pool->flags & (UC_POOL_REGISTER | UC_POOL_REGISTER_REQUIRED))
+        expected |= UC_FEATURE_REGISTERED_BUFFERS;
+    return expected & ~options->features_off;
 }
 
 static int negotiate(struct uci_uring *uring, const struct uci_backend_options *options,
@@ -88,18 +101,21 @@ static int negotiate(struct uci_uring *uring, const struct uci_backend_options *
         if (r == 0)
             uring->base.features |= UC_FEATURE_BUFFER_RING;
     }
-    /* A multishot receive needs the kernel to choose buffers. */
+    /* A multishot receive needs the kernel to choose buffers, a bundle is a multishot receive. */
     if (!(uring->base.features & UC_FEATURE_BUFFER_RING))
-        found &= ~(uint64_t)(UC_FEATURE_MULTISHOT_RECV | UC_FEATURE_RECV_BUNDLE);
+        found &= ~(uint64_t)UC_FEATURE_MULTISHOT_RECV;
     if (!(found & wanted & UC_FEATURE_MULTISHOT_RECV))
         found &= ~(uint64_t)UC_FEATURE_RECV_BUNDLE;
     uring->base.features |= found & wanted;
     if (uring->base.features & UC_FEATURE_NO_IOWAIT)
         uring->enter_flags |= IORING_ENTER_NO_IOWAIT;
-    r = register_pool(uring, info);
-    if (r < 0)
-        return r;
+    if (wanted & UC_FEATURE_REGISTERED_BUFFERS) {
+        r = register_pool(uring, info);
+        if (r < 0)
+            return r;
+    }
     info->features = uring->base.features;
+    info->features_stripped = expected_features(uring, options) & ~info->features;
     return 0;
 }
 
@@ -169,7 +185,9 @@ static int uring_enable(struct uci_backend *backend)
 
 static int uring_poll_fd(struct uci_backend *backend)
 {
-    return uci_uring_of(backend)->ring.ring_fd;
+    struct uci_uring *uring = uci_uring_of(backend);
+
+    return uring->stopped ? -EBADF : uring->ring.ring_fd;
 }
 
 static int uring_set_event_fd(struct uci_backend *backend, int event_fd)

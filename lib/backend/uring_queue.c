@@ -16,6 +16,13 @@
 
 #include "pool/pool.h"
 
+#define SUBMIT_TRIES 64
+
+static uint32_t sq_pending(const struct uci_uring *uring)
+{
+    return uring->ring.sq.sqe_tail - io_uring_smp_load_acquire(uring->ring.sq.khead);
+}
+
 static uint32_t flush(struct uci_uring *uring)
 {
     struct io_uring_sq *sq = &uring->ring.sq;
@@ -24,7 +31,7 @@ static uint32_t flush(struct uci_uring *uring)
         sq->sqe_head = sq->sqe_tail;
         io_uring_smp_store_release(sq->ktail, sq->sqe_tail);
     }
-    return sq->sqe_tail - io_uring_smp_load_acquire(sq->khead);
+    return sq_pending(uring);
 }
 
 int uci_uring_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns)
@@ -37,6 +44,7 @@ int uci_uring_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns)
 
     if (uring->setup_flags & IORING_SETUP_SQPOLL) {
         io_uring_smp_mb();
+        backend->queued = 0;
         if (IO_URING_READ_ONCE(*uring->ring.sq.kflags) & IORING_SQ_NEED_WAKEUP)
             flags |= IORING_ENTER_SQ_WAKEUP;
         else if (!wait)
@@ -52,6 +60,7 @@ int uci_uring_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns)
     r = io_uring_enter2((unsigned)uring->ring.ring_fd, pending, wait,
                         flags | IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, (void *)&argument,
                         sizeof(argument));
+    backend->queued = sq_pending(uring);
     /* ETIME: the time is over. EBUSY, EAGAIN: completions have to be taken first, which the caller
      * does next. */
     if (r >= 0 || r == -ETIME || r == -EBUSY || r == -EAGAIN)
@@ -153,21 +162,36 @@ static void prepare(struct uci_uring *uring, struct io_uring_sqe *sqe,
     sqe->user_data = o->user_data;
 }
 
+/* The queue is full: have the kernel take from it. */
+static int make_room(struct uci_uring *uring)
+{
+    int r;
+
+    if (!(uring->setup_flags & IORING_SETUP_SQPOLL))
+        return uci_uring_enter(&uring->base, false, 0);
+    flush(uring);
+    uring->base.kernel_entries++;
+    r = io_uring_enter2((unsigned)uring->ring.ring_fd, 0, 0,
+                        IORING_ENTER_SQ_WAKEUP | IORING_ENTER_SQ_WAIT, NULL, 0);
+    return r < 0 ? r : 0;
+}
+
 int uci_uring_submit(struct uci_backend *backend, const struct uci_operation *operation)
 {
     struct uci_uring *uring = uci_uring_of(backend);
     struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->ring);
 
-    for (int tries = 0; !sqe; tries++) {
-        int r = uci_uring_enter(backend, false, 0);
+    for (int tries = 0; !sqe && tries < SUBMIT_TRIES; tries++) {
+        int r = make_room(uring);
 
         if (r < 0 && r != -EINTR)
             return r;
-        if (tries == 1000)
-            return -EAGAIN;
         sqe = io_uring_get_sqe(&uring->ring);
     }
+    if (!sqe)
+        return -EAGAIN;
     prepare(uring, sqe, operation);
+    backend->queued++;
     return 0;
 }
 
@@ -229,7 +253,8 @@ uint32_t uci_uring_reap(struct uci_backend *backend, struct uci_completion *comp
         };
     }
     io_uring_smp_store_release(cq->khead, head);
-    if (!uring->stopped && (IO_URING_READ_ONCE(*uring->ring.sq.kflags) & IORING_SQ_CQ_OVERFLOW))
-        backend->overflows++;
+    if (!uring->stopped)
+        backend->overflowing = IO_URING_READ_ONCE(*uring->ring.sq.kflags) & IORING_SQ_CQ_OVERFLOW;
+    backend->overflows += backend->overflowing;
     return n;
 }

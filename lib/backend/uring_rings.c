@@ -177,14 +177,12 @@ static int try_setup(struct uci_uring *uring, const struct uci_backend_options *
 }
 
 /* Take the next flag off. Return: false if none is left to take off. */
-static bool strip_one(const struct uci_backend_options *options, uint32_t *flags,
-                      struct uc_ring_info *info)
+static bool strip_one(const struct uci_backend_options *options, uint32_t *flags)
 {
     for (size_t i = 0; i < STRIP_COUNT; i++) {
         if (!(*flags & strips[i].setup_flag))
             continue;
         *flags &= ~strips[i].setup_flag;
-        info->features_stripped |= strips[i].feature;
         if (strips[i].setup_flag == IORING_SETUP_DEFER_TASKRUN &&
             !(options->features_off & UC_FEATURE_COOP_TASKRUN))
             *flags |= IORING_SETUP_COOP_TASKRUN;
@@ -212,12 +210,11 @@ static int setup(struct uci_uring *uring, const struct uci_backend_options *opti
         fd = try_setup(uring, options, flags, sq_entries, cq_entries, params);
         if (fd >= 0)
             return fd;
-        if (fd == -EINVAL && strip_one(options, &flags, info))
+        if (fd == -EINVAL && strip_one(options, &flags))
             continue;
         /* SQPOLL is the one flag that is refused for want of a right. */
         if ((fd == -EPERM || fd == -EACCES) && (flags & IORING_SETUP_SQPOLL)) {
             flags &= ~(uint32_t)IORING_SETUP_SQPOLL;
-            info->features_stripped |= UC_FEATURE_SQPOLL;
             continue;
         }
         if (fd != -ENOMEM)

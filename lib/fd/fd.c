@@ -64,9 +64,15 @@ uc_fd *uci_fd_new(uc_ring *ring, int fd, const struct uc_fd_options *options)
 
 void uci_fd_delete(uc_fd *fd)
 {
+    struct uci_send_cache none = {0};
+
+    if (!fd->leaked) {
+        uci_send_queue_drop(&fd->queue, &none);
+        uci_send_cache_finish(&none);
+        free(fd->message);
+        free(fd->connect_address);
+    }
     free(fd->accepts.fds);
-    free(fd->message);
-    free(fd->connect_address);
     free(fd);
 }
 

@@ -34,21 +34,25 @@ struct uc_fd {
     bool handle_freed;    /* nobody refers to it but the ring */
     bool keep_descriptor; /* UC_CLOSE_KEEP */
     bool silent;          /* no record at the end: uc_fd_free() was called before */
+    bool leaked;          /* the kernel may still use its memory, which is never freed */
 
     uint64_t lanes[UCI_LANES]; /* user_data of what is in flight, 0: nothing */
     uint32_t in_flight;
     uint32_t credit_ops;
+    uint32_t cancels_owed; /* bit of each lane whose cancellation found no room in the queue */
 
     /* read side */
     uint8_t read_kind;    /* UCI_KIND_RECV or UCI_KIND_ACCEPT */
     uint32_t once_bytes;  /* of uc_fd_recv_once(); 0: until stopped */
     uint32_t read_buffer; /* given to a receive where the kernel does not choose one */
     int32_t end_result;   /* why the read side ended */
+    int32_t kept_error;   /* of a datagram socket, to be told before what was kept; 0: none */
     uint64_t credit_bytes;
     uint64_t turn; /* of the ring, in which turn_bytes were given out */
     uint64_t turn_bytes;
     uint32_t stash_first, stash_last; /* buffers kept while stopped */
     uint64_t stash_bytes;
+    uint64_t part_turn; /* of the ring, in which a part of the first kept buffer was given out */
     struct uci_kept_accepts accepts;
     struct msghdr *message; /* what a datagram receive points to */
 

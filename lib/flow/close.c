@@ -10,6 +10,7 @@
 #include "flow/flow.h"
 
 #define CLOSE_NOW_TRIES 64
+#define CLOSE_NOW_SLICE_NS INT64_C(1000000)
 
 void uci_flow_detach(uc_fd *fd)
 {
@@ -55,9 +56,9 @@ void uci_flow_life(uc_fd *fd, enum uci_life_input input)
         uci_flow_arm_later(fd);
         break;
     case UCI_LIFE_CANCEL_ALL:
+        uci_list_remove(&fd->waiting);
         stop_reading(fd);
         uci_flow_cancel_lane(fd, UCI_LANE_WRITE);
-        uci_list_remove(&fd->waiting);
         if (fd->in_flight == 0)
             uci_flow_life(fd, UCI_LIFE_QUIET);
         break;
@@ -76,7 +77,7 @@ static int wait_until_quiet(uc_ring *ring, int number)
     int r;
 
     for (int tries = 0; tries < CLOSE_NOW_TRIES && uci_fd_table_find(&ring->fds, index); tries++) {
-        r = uci_ring_enter(ring, false, 0);
+        r = uci_ring_enter(ring, tries > 0, CLOSE_NOW_SLICE_NS);
         if (r < 0 && r != -EINTR)
             return r;
         r = uci_ring_reap_one(ring, number);

@@ -54,6 +54,9 @@ static void complete_slot(uc_ring *ring, const struct uci_completion *completion
         .cookie = slot->cookie,
     };
     ring->stats.events++;
+    /* Nobody will take this record. */
+    if (ring->ending && slot->kind == UCI_KIND_OPENAT && completion->result >= 0)
+        ring->backend->table->close(completion->result);
     uci_slot_release(&ring->slots, slot);
 }
 

@@ -18,14 +18,6 @@
 #define ERESTARTSYS_FIRST 512
 #define ERESTARTSYS_LAST 516
 
-/* What the kernel puts in front of a datagram that it received into a provided buffer. */
-struct datagram_head {
-    uint32_t name_bytes;
-    uint32_t control_bytes;
-    uint32_t payload_bytes;
-    uint32_t flags;
-};
-
 struct payload {
     uint32_t buffer; /* or UCI_BUFFER_NONE */
     uint32_t start, length;
@@ -34,7 +26,7 @@ struct payload {
 
 static bool is_interruption(int32_t result)
 {
-    return result == -ECANCELED || result == -EINTR || result == -EAGAIN || result == -ENOBUFS ||
+    return result == -ECANCELED || result == -EINTR || result == -EAGAIN ||
            (result <= -ERESTARTSYS_FIRST && result >= -ERESTARTSYS_LAST);
 }
 
@@ -67,7 +59,7 @@ static struct payload payload_of(uc_fd *fd, const struct uci_completion *complet
 {
     bool provided = completion->flags & UCI_COMPLETION_BUFFER;
     struct payload payload = {.buffer = UCI_BUFFER_NONE};
-    struct datagram_head head;
+    struct uci_datagram_head head;
 
     if (provided)
         payload.buffer = completion->buffer;
@@ -87,7 +79,7 @@ static struct payload payload_of(uc_fd *fd, const struct uci_completion *complet
                sizeof(head));
         payload.start = sizeof(head) + UC_DATAGRAM_ADDRESS_BYTES;
         payload.length = (uint32_t)completion->result - payload.start;
-        payload.address_bytes = head.name_bytes;
+        payload.address_bytes = head.address_bytes;
     }
     if (payload.address_bytes > UC_DATAGRAM_ADDRESS_BYTES)
         payload.address_bytes = UC_DATAGRAM_ADDRESS_BYTES;
@@ -170,9 +162,12 @@ static void keep(uc_fd *fd, const struct payload *payload, int32_t result)
     if (fd->read == UCI_READ_ENDING || fd->read == UCI_READ_ENDED) {
         fd->end_result = result;
         recycle(fd, payload);
+    } else if (result < 0) {
+        fd->kept_error = result;
+        recycle(fd, payload);
     } else if (fd->read_kind == UCI_KIND_ACCEPT) {
         keep_accept(fd, result);
-    } else {
+    } else if (payload->buffer != UCI_BUFFER_NONE) {
         keep_payload(fd, payload);
     }
 }
@@ -203,11 +198,17 @@ static enum uci_read_input input_of(uc_fd *fd, const struct uci_completion *comp
             return data;
     if (is_interruption(completion->result))
         return UCI_READ_BROKEN;
-    if (fd->read_kind == UCI_KIND_ACCEPT && is_accept_error(completion->result))
+    if (fd->read_kind == UCI_KIND_ACCEPT ? is_accept_error(completion->result)
+                                         : completion->result == -ENOBUFS)
         return UCI_READ_BROKEN;
     if (is_datagram(fd) && is_datagram_error(completion->result))
         return data;
     return UCI_READ_END;
+}
+
+static bool is_too_long(const uc_fd *fd, const struct payload *payload)
+{
+    return fd->once_bytes && payload->length > fd->once_bytes && !is_datagram(fd);
 }
 
 /* Nobody is to hear of it any more. */
@@ -218,19 +219,28 @@ static void drop(uc_fd *fd, const struct payload *payload, int32_t result)
         fd->ring->backend->table->close(result);
 }
 
+/* One record was asked for and has been given out. */
+static void finish_once(uc_fd *fd)
+{
+    if (uci_fd_read(fd, UCI_READ_STOP).action == UCI_READ_CANCEL)
+        uci_flow_cancel_lane(fd, UCI_LANE_READ);
+}
+
 void uci_flow_complete_read(uc_fd *fd, const struct uci_completion *completion)
 {
     struct payload payload = payload_of(fd, completion);
     enum uci_read_input input = input_of(fd, completion);
     struct uci_read_step step;
 
-    if (completion->result == -ENOBUFS)
-        fd->ring->stats.no_buffers++;
+    fd->ring->stats.no_buffers += completion->result == -ENOBUFS;
     if (fd->life > UC_FD_HALF_CLOSED) {
         drop(fd, &payload, completion->result);
         return;
     }
     step = uci_fd_read(fd, input);
+    /* An earlier receive may bring more than is asked for once: it is given out in pieces. */
+    if (step.action == UCI_READ_DELIVER && is_too_long(fd, &payload))
+        uci_flow_hold(fd);
     /* Behind what was kept and is still to be delivered, also what is wanted has to wait. */
     if (step.action == UCI_READ_KEEP ||
         (step.action == UCI_READ_DELIVER && uci_list_has(&fd->held))) {
@@ -238,23 +248,40 @@ void uci_flow_complete_read(uc_fd *fd, const struct uci_completion *completion)
         return;
     }
     if (step.action != UCI_READ_DELIVER) {
-        recycle(fd, &payload);
+        fd->ring->stats.stale += step.action == UCI_READ_IMPOSSIBLE;
+        drop(fd, &payload, completion->result);
         return;
     }
     deliver(fd, &payload, completion->result);
-    if (fd->once_bytes && input == UCI_READ_LAST)
-        uci_fd_read(fd, UCI_READ_STOP);
+    if (fd->once_bytes && input != UCI_READ_END)
+        finish_once(fd);
     else if (input == UCI_READ_DATA && fd->turn_bytes >= fd->credit_bytes &&
              uci_fd_read(fd, UCI_READ_THROTTLE).action == UCI_READ_CANCEL)
         uci_flow_cancel_lane(fd, UCI_LANE_READ);
 }
 
-/* The first kept buffer, or of a larger one as much as was asked for, in a buffer of its own.
- * Return: false if there is no buffer for that now. */
-static bool take_kept(uc_fd *fd, struct payload *ret_payload)
+void uci_flow_hold(uc_fd *fd)
 {
-    struct uc_pool *pool = fd->ring->pool;
-    struct uci_buffer *kept = &pool->buffers[fd->stash_first];
+    if (!uci_list_has(&fd->held))
+        uci_list_append(&fd->ring->held, &fd->held);
+}
+
+/* As much of the first kept buffer as was asked for. The buffer stays kept and the record cannot
+ * be: its bytes are the caller's to read until the next turn, like all others. */
+static void deliver_part(uc_fd *fd, struct uci_buffer *kept)
+{
+    struct uc_event *event = uci_flow_record(fd, UC_EVENT_RECV, (int32_t)fd->once_bytes);
+
+    event->offset = uci_pool_offset(fd->ring->pool, fd->stash_first) + kept->start;
+    kept->start += fd->once_bytes;
+    kept->length -= fd->once_bytes;
+    fd->stash_bytes -= fd->once_bytes;
+    fd->part_turn = fd->ring->turn;
+}
+
+static void deliver_first_kept(uc_fd *fd)
+{
+    struct uci_buffer *kept = &fd->ring->pool->buffers[fd->stash_first];
     struct payload payload = {
         .buffer = fd->stash_first,
         .start = kept->start,
@@ -262,58 +289,54 @@ static bool take_kept(uc_fd *fd, struct payload *ret_payload)
         .address_bytes = kept->detail,
     };
 
-    if (fd->once_bytes && fd->once_bytes < kept->length && !is_datagram(fd)) {
-        if (uci_pool_take(pool, &payload.buffer) < 0)
-            return false;
-        payload.start = 0;
-        payload.length = fd->once_bytes;
-        memcpy(pool->base + uci_pool_offset(pool, payload.buffer),
-               pool->base + uci_pool_offset(pool, fd->stash_first) + kept->start, payload.length);
-        kept->start += payload.length;
-        kept->length -= payload.length;
-    } else {
-        fd->stash_first = kept->next;
-        if (fd->stash_first == UCI_BUFFER_NONE)
-            fd->stash_last = UCI_BUFFER_NONE;
+    if (is_too_long(fd, &payload)) {
+        deliver_part(fd, kept);
+        return;
     }
+    fd->stash_first = kept->next;
+    if (fd->stash_first == UCI_BUFFER_NONE)
+        fd->stash_last = UCI_BUFFER_NONE;
     fd->stash_bytes -= payload.length;
-    *ret_payload = payload;
+    deliver_payload(fd, &payload);
+}
+
+/* One record of what was kept. Return: false if nothing is left. */
+static bool deliver_one_kept(uc_fd *fd)
+{
+    struct uci_kept_accepts *accepts = &fd->accepts;
+
+    if (fd->kept_error) {
+        uci_flow_record(fd, UC_EVENT_DATAGRAM, fd->kept_error);
+        fd->kept_error = 0;
+    } else if (accepts->count) {
+        uci_flow_record(fd, UC_EVENT_ACCEPT, accepts->fds[0]);
+        memmove(accepts->fds, accepts->fds + 1, --accepts->count * sizeof(*accepts->fds));
+    } else if (fd->stash_first != UCI_BUFFER_NONE) {
+        deliver_first_kept(fd);
+    } else {
+        return false;
+    }
     return true;
 }
 
-/* Give out what was kept, as far as there is room. Return: whether all of it was. */
-static bool deliver_kept(uc_fd *fd)
+/* Give out what was kept, then the end if that is known, as far as it is wanted and has room. */
+static void deliver_kept(uc_fd *fd)
 {
-    uc_ring *ring = fd->ring;
-    uint32_t given = 0;
-    struct payload payload;
-
-    while (uci_events_room(&ring->events) && !(fd->once_bytes && given)) {
-        if (given < fd->accepts.count) {
-            uci_flow_record(fd, UC_EVENT_ACCEPT, fd->accepts.fds[given++]);
-            continue;
+    while (uci_events_room(&fd->ring->events)) {
+        if (!deliver_one_kept(fd)) {
+            if (fd->read == UCI_READ_ENDED)
+                deliver_end(fd);
+            return;
         }
-        if (fd->stash_first == UCI_BUFFER_NONE)
-            break;
-        if (!take_kept(fd, &payload))
-            break;
-        deliver_payload(fd, &payload);
-        given += fd->once_bytes != 0;
+        if (!fd->once_bytes)
+            continue;
+        if (fd->read == UCI_READ_ENDED)
+            fd->read = UCI_READ_ENDING;
+        else
+            finish_once(fd);
+        return;
     }
-    if (fd->accepts.count) {
-        fd->accepts.count -= given;
-        memmove(fd->accepts.fds, fd->accepts.fds + given, fd->accepts.count * sizeof(int));
-    }
-    if (fd->once_bytes && given && fd->read != UCI_READ_ENDED) {
-        if (uci_fd_read(fd, UCI_READ_STOP).action == UCI_READ_CANCEL)
-            uci_flow_cancel_lane(fd, UCI_LANE_READ);
-        return true;
-    }
-    if (fd->once_bytes && given) {
-        fd->read = UCI_READ_ENDING;
-        return true;
-    }
-    return fd->stash_first == UCI_BUFFER_NONE && fd->accepts.count == 0;
+    uci_flow_hold(fd);
 }
 
 void uci_flow_deliver_held(uc_ring *ring)
@@ -325,11 +348,20 @@ void uci_flow_deliver_held(uc_ring *ring)
         uc_fd *fd = UCI_CONTAINER(batch.next, uc_fd, held);
 
         uci_list_remove(&fd->held);
-        if (!deliver_kept(fd) || !uci_events_room(&ring->events))
-            uci_list_append(&ring->held, &fd->held);
-        else if (fd->read == UCI_READ_ENDED)
-            deliver_end(fd);
+        deliver_kept(fd);
     }
+}
+
+/* A buffer of which a part was given out in this turn is taken back with the turn's others. */
+static void drop_kept_buffer(uc_fd *fd, uint32_t buffer)
+{
+    uc_ring *ring = fd->ring;
+
+    if (fd->part_turn == ring->turn && ring->batch_count < ring->batch_capacity)
+        ring->batch[ring->batch_count++] = uci_pool_token(ring->pool, buffer);
+    else
+        uci_pool_recycle(ring->pool, buffer);
+    fd->part_turn = 0;
 }
 
 void uci_flow_drop_kept(uc_fd *fd)
@@ -338,7 +370,7 @@ void uci_flow_drop_kept(uc_fd *fd)
         uint32_t buffer = fd->stash_first;
 
         fd->stash_first = fd->ring->pool->buffers[buffer].next;
-        uci_pool_recycle(fd->ring->pool, buffer);
+        drop_kept_buffer(fd, buffer);
     }
     fd->stash_last = UCI_BUFFER_NONE;
     fd->stash_bytes = 0;

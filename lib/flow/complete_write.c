@@ -43,10 +43,15 @@ static void stream_failed(uc_fd *fd, int32_t error)
     fd->send_error = error;
     uci_send_queue_drop(&fd->queue, &fd->ring->send_cache);
     fd->low_water_owed = false;
-    if (fd->life == UC_FD_DRAINING)
+    if (fd->life == UC_FD_DRAINING) {
         uci_flow_life(fd, UCI_LIFE_DRAINED);
-    else
-        uci_flow_record(fd, UC_EVENT_SEND_FAILED, error);
+        return;
+    }
+    uci_flow_record(fd, UC_EVENT_SEND_FAILED, error);
+    if (fd->shutdown_asked && !fd->shutdown_done) {
+        fd->shutdown_done = true;
+        uci_flow_record(fd, UC_EVENT_SHUTDOWN, error);
+    }
 }
 
 void uci_flow_complete_send(uc_fd *fd, const struct uci_completion *completion)
@@ -58,7 +63,7 @@ void uci_flow_complete_send(uc_fd *fd, const struct uci_completion *completion)
 
     if (fd->life == UC_FD_CLOSING)
         return;
-    if (is_interruption(result)) {
+    if (is_interruption(result) && !(completion->flags & UCI_COMPLETION_LOST)) {
         uci_send_queue_retry(&fd->queue, cache);
         return;
     }

@@ -24,6 +24,7 @@ struct uc_event *uci_flow_record(uc_fd *fd, enum uc_event_kind kind, int32_t res
 
 /* complete_read.c */
 void uci_flow_complete_read(uc_fd *fd, const struct uci_completion *completion);
+void uci_flow_hold(uc_fd *fd); /* what was kept is to be delivered */
 void uci_flow_deliver_held(uc_ring *ring);
 void uci_flow_drop_kept(uc_fd *fd);
 

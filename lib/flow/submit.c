@@ -39,8 +39,23 @@ int uci_flow_cancel(uc_ring *ring, uint64_t user_data)
 
 void uci_flow_cancel_lane(uc_fd *fd, enum uci_lane lane)
 {
-    if (fd->lanes[lane])
-        (void)uci_flow_cancel(fd->ring, fd->lanes[lane]);
+    uint32_t bit = UINT32_C(1) << lane;
+
+    fd->cancels_owed &= ~bit;
+    if (!fd->lanes[lane] || uci_flow_cancel(fd->ring, fd->lanes[lane]) == 0)
+        return;
+    fd->cancels_owed |= bit;
+    uci_flow_arm_later(fd);
+}
+
+/* Cancellations that found no room. */
+static void cancel_again(uc_fd *fd)
+{
+    uint32_t owed = fd->cancels_owed;
+
+    for (uint32_t lane = 0; lane < UCI_LANES; lane++)
+        if (owed & UINT32_C(1) << lane)
+            uci_flow_cancel_lane(fd, lane);
 }
 
 /* Submit an operation of a descriptor under a new generation. */
@@ -63,6 +78,15 @@ static int arm(uc_fd *fd, uint32_t kind, struct uci_operation *operation)
 static bool has_credit(const uc_fd *fd)
 {
     return fd->in_flight < fd->credit_ops;
+}
+
+/* Sending comes first: what only waits gives its credit up, and is armed again afterwards. */
+static void make_credit(uc_fd *fd)
+{
+    if (uci_fd_read(fd, UCI_READ_THROTTLE).action == UCI_READ_CANCEL)
+        uci_flow_cancel_lane(fd, UCI_LANE_READ);
+    else if (fd->read != UCI_READ_RESTARTING)
+        uci_flow_cancel_lane(fd, UCI_LANE_POLL);
 }
 
 static bool uses(const uc_fd *fd, uint64_t feature)
@@ -152,12 +176,11 @@ static int arm_read(uc_fd *fd)
     if (fd->read_buffer != UCI_BUFFER_NONE)
         uci_pool_recycle(fd->ring->pool, fd->read_buffer);
     fd->read_buffer = UCI_BUFFER_NONE;
+    if (r != -ENOBUFS && r != -ENOMEM)
+        return r;
+    fd->ring->starved = true;
     uci_flow_arm_later(fd);
-    if (r == -ENOBUFS || r == -ENOMEM) {
-        fd->ring->starved = true;
-        return 0;
-    }
-    return r;
+    return 0;
 }
 
 static int arm_send(uc_fd *fd)
@@ -177,7 +200,7 @@ static int arm_send(uc_fd *fd)
         r = arm(fd, UCI_KIND_SEND, &operation);
     }
     if (r < 0)
-        uci_flow_arm_later(fd);
+        uci_send_queue_retry(&fd->queue, &fd->ring->send_cache);
     return r;
 }
 
@@ -185,14 +208,18 @@ static int arm_write(uc_fd *fd)
 {
     struct uci_operation operation = {.op = UCI_OP_CONNECT, .length = fd->connect_bytes};
 
-    if (fd->lanes[UCI_LANE_WRITE] || fd->life > UC_FD_DRAINING || !has_credit(fd))
+    if (fd->lanes[UCI_LANE_WRITE] || fd->life > UC_FD_DRAINING)
         return 0;
+    if (!fd->connect_bytes && uci_send_queue_is_empty(&fd->queue))
+        return 0;
+    if (!has_credit(fd)) {
+        make_credit(fd);
+        return 0;
+    }
     if (fd->connect_bytes) {
         operation.address = (uint64_t)(uintptr_t)fd->connect_address;
         return arm(fd, UCI_KIND_CONNECT, &operation);
     }
-    if (uci_send_queue_is_empty(&fd->queue))
-        return 0;
     return arm_send(fd);
 }
 
@@ -210,13 +237,17 @@ static int arm_poll(uc_fd *fd)
  * memory that a burst goes through larger than the cache; running out costs one re-arming. */
 static void provide(uc_ring *ring)
 {
-    uint32_t wanted = ring->attached_count + PROVIDED_SPARE, buffer;
+    uint32_t wanted = ring->attached_count + PROVIDED_SPARE, max = ring->pool->max, buffer;
 
     if (!(ring->backend->features & UC_FEATURE_BUFFER_RING))
         return;
-    if (wanted > ring->pool->max)
-        wanted = ring->pool->max;
-    while (ring->provided < wanted && uci_pool_take(ring->pool, &buffer) == 0) {
+    /* Not all: some operations and leases choose a buffer themselves. */
+    if (max > 1)
+        max -= (max + 3) / 4;
+    if (wanted > max)
+        wanted = max;
+    while (ring->provided < wanted && uci_pool_can_take(ring->pool) &&
+           uci_pool_take(ring->pool, &buffer) == 0) {
         ring->backend->table->provide(ring->backend, buffer);
         ring->provided++;
     }
@@ -239,6 +270,7 @@ int uci_flow_flush(uc_ring *ring)
             continue;
         }
         uci_list_remove(&fd->waiting);
+        cancel_again(fd);
         r = arm_write(fd);
         if (r == 0)
             r = arm_read(fd);

@@ -87,10 +87,10 @@ UC_EXPORT uc_fd *uc_fd_free(uc_fd *fd)
         return NULL;
     }
     fd->handle_freed = fd->silent = true;
-    if (fd->life <= UC_FD_DRAINING) {
+    if (fd->life <= UC_FD_HALF_CLOSED)
         fd->keep_descriptor = true;
+    if (fd->life <= UC_FD_DRAINING && uci_ring_check_owner(fd->ring) == 0)
         uci_flow_life(fd, UCI_LIFE_ABORT);
-    }
     return NULL;
 }
 
@@ -108,9 +108,9 @@ static int start_reading(uc_fd *fd, uint8_t kind, uint32_t once_bytes)
         return -step.error;
     fd->read_kind = kind;
     fd->once_bytes = once_bytes;
-    if (fd->stash_first != UCI_BUFFER_NONE || fd->accepts.count ||
+    if (fd->stash_first != UCI_BUFFER_NONE || fd->accepts.count || fd->kept_error ||
         step.action == UCI_READ_DELIVER_END)
-        uci_list_append(&fd->ring->held, &fd->held);
+        uci_flow_hold(fd);
     if (fd->read == UCI_READ_WAITING)
         uci_flow_arm_later(fd);
     return 0;

@@ -1,4 +1,5 @@
 /* Road 1 for one-shot operations: take a slot, describe the operation, queue it. */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,6 +138,8 @@ UC_EXPORT int uc_op_openat(uc_ring *ring, int directory_fd, const char *path, ui
 
     CHECK_RING(ring);
     CHECK_ARG(path);
+    if (directory_fd < 0 && directory_fd != AT_FDCWD)
+        return -EBADF;
     return submit_path(ring, UCI_KIND_OPENAT, path, &operation, cookie, ret_op);
 }
 
@@ -165,6 +168,8 @@ UC_EXPORT int uc_op_statx(uc_ring *ring, int directory_fd, const char *path, uin
 
     CHECK_RING(ring);
     CHECK_ARG(path && statx);
+    if (directory_fd < 0 && directory_fd != AT_FDCWD)
+        return -EBADF;
     return submit_path(ring, UCI_KIND_STATX, path, &operation, cookie, ret_op);
 }
 

@@ -140,11 +140,13 @@ uint64_t uc_pool_reserved(uc_pool *pool)
 
 int uc_pool_get_stats(uc_pool *pool, struct uc_pool_stats *ret_stats)
 {
+    struct uc_pool_stats stats;
+
     CHECK_ARG(pool && ret_stats);
     if (!uci_origin_is_mine(pool->origin))
         return -ECHILD;
     uci_pool_expire(pool);
-    *ret_stats = (struct uc_pool_stats){
+    stats = (struct uc_pool_stats){
         .buffer_bytes = pool->buffer_bytes,
         .buffers = pool->count,
         .buffers_max = pool->max,
@@ -160,7 +162,7 @@ int uc_pool_get_stats(uc_pool *pool, struct uc_pool_stats *ret_stats)
         .locked_bytes = pool->locked_bytes,
         .registered_bytes = pool->registered_bytes,
     };
-    return 0;
+    return uci_struct_out(ret_stats, &stats, sizeof(stats), sizeof(stats));
 }
 
 int uci_pool_bind(uc_pool *pool)

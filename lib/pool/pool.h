@@ -75,6 +75,13 @@ void uci_pool_drop(uc_pool *pool);
 int uci_pool_grow(uc_pool *pool, uint32_t count);
 
 int uci_pool_take(uc_pool *pool, uint32_t *ret_index); /* -ENOBUFS */
+
+static inline bool uci_pool_can_take(const uc_pool *pool)
+{
+    return pool->by_state[UCI_BUFFER_FREE] || pool->count < pool->max ||
+           pool->by_state[UCI_BUFFER_QUARANTINE];
+}
+
 void uci_pool_complete(uc_pool *pool, uint32_t index, uint32_t start, uint32_t length);
 void uci_pool_recycle(uc_pool *pool, uint32_t index);
 

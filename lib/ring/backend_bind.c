@@ -25,15 +25,6 @@ int uci_ring_open_backend(uc_ring *ring)
     return 0;
 }
 
-static uint32_t terminal_parked(const uc_ring *ring)
-{
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < ring->parked_count; i++)
-        n += !(ring->parked[ring->parked_first + i].flags & UCI_COMPLETION_MORE);
-    return n;
-}
-
 /* Let the kernel end everything, and park what comes of it. 0, -EBUSY or -ENOMEM. */
 static int stop(uc_ring *ring)
 {
@@ -49,7 +40,7 @@ static int stop(uc_ring *ring)
         r = uci_ring_park_all(ring);
         if (r < 0)
             return r;
-        if (terminal_parked(ring) >= ring->outstanding)
+        if (uci_ring_parked_terminal(ring) >= ring->outstanding)
             return 0;
         if (stopped)
             return uci_ring_park_lost(ring);
@@ -67,7 +58,7 @@ static void take_back_provided(uc_ring *ring)
     if (!(ring->backend->features & UC_FEATURE_BUFFER_RING))
         return;
     for (uint32_t i = 0; i < ring->parked_count; i++) {
-        const struct uci_completion *completion = &ring->parked[ring->parked_first + i];
+        const struct uci_completion *completion = &ring->parked[i];
 
         if (completion->flags & UCI_COMPLETION_BUFFER)
             uci_pool_complete(pool, completion->buffer, 0, 0);
@@ -83,28 +74,45 @@ static void take_back_provided(uc_ring *ring)
             uci_pool_recycle(pool, i);
 }
 
-int uci_ring_rehome(uc_ring *ring)
+/* Completions that wait in the kernel for room cannot be fetched from another thread, and die with
+ * the ring. Return: whether there are any, or may be when everything ends at once. */
+static bool would_overflow(uc_ring *ring)
 {
-    int r = stop(ring);
+    return ring->backend->overflowing || ring->outstanding > ring->info.cq_entries;
+}
+
+static int replace_backend(uc_ring *ring)
+{
+    struct uci_backend *old = ring->backend;
+    int r = uci_ring_open_backend(ring);
 
     if (r < 0) {
-        ring->fatal = r;
+        ring->backend = old;
         return r;
     }
-    take_back_provided(ring);
-    if (ring->outstanding)
-        ring->stats.rehomed++;
-    ring->stats.kernel_entries += ring->backend->kernel_entries;
-    ring->stats.overflows += ring->backend->overflows;
-    ring->backend->table->free(ring->backend, false);
-    ring->backend = NULL;
-    ring->unsubmitted = 0;
+    ring->stats.kernel_entries += old->kernel_entries;
+    ring->stats.overflows += old->overflows;
+    old->table->free(old, false);
     ring->owner = 0;
-    r = uci_ring_open_backend(ring);
-    if (r == 0 && ring->embed_fd >= 0)
+    if (ring->embed_fd >= 0)
         r = ring->backend->table->set_event_fd(ring->backend, ring->embed_fd);
-    if (r == 0)
-        r = uci_ring_adopt(ring);
+    return r < 0 ? r : uci_ring_adopt(ring);
+}
+
+int uci_ring_rehome(uc_ring *ring)
+{
+    int r = ring->fatal ? ring->fatal : uci_ring_park_all(ring);
+
+    if (r == 0 && would_overflow(ring))
+        r = -EBUSY;
+    if (r < 0)
+        return r;
+    r = stop(ring);
+    if (r == 0) {
+        ring->stats.rehomed += ring->outstanding > (ring->wake.user_data != 0);
+        take_back_provided(ring);
+        r = replace_backend(ring);
+    }
     if (r < 0)
         ring->fatal = r;
     return r;
@@ -120,7 +128,9 @@ static void cancel_all(uc_ring *ring)
         uc_fd *fd = UCI_CONTAINER(link, uc_fd, attached);
 
         next = link->next;
-        fd->keep_descriptor = fd->silent = true;
+        fd->silent = true;
+        if (fd->life <= UC_FD_HALF_CLOSED)
+            fd->keep_descriptor = true;
         if (fd->life <= UC_FD_DRAINING)
             uci_flow_life(fd, UCI_LIFE_ABORT);
     }
@@ -136,6 +146,7 @@ void uci_ring_drain(uc_ring *ring)
 {
     uint64_t deadline = uci_clock_now_ns() + STOP_DEADLINE_NS;
 
+    ring->ending = true;
     ring->dying = ring->fatal || (ring->owner && ring->owner != uci_thread_id());
     cancel_all(ring);
     while (!ring->dying && ring->outstanding && uci_clock_now_ns() < deadline) {

@@ -29,9 +29,9 @@ uint32_t uci_ring_next_completions(uc_ring *ring, struct uci_completion *out, ui
 
     if (!n)
         return reap(ring, out, max);
-    memcpy(out, ring->parked + ring->parked_first, n * sizeof(*out));
-    ring->parked_first += n;
+    memcpy(out, ring->parked, n * sizeof(*out));
     ring->parked_count -= n;
+    memmove(ring->parked, ring->parked + n, ring->parked_count * sizeof(*out));
     return n;
 }
 
@@ -41,9 +41,6 @@ static int reserve_parked(uc_ring *ring, uint32_t more)
     uint32_t capacity = ring->parked_capacity ? ring->parked_capacity : UCI_REAP_BATCH;
     struct uci_completion *parked;
 
-    memmove(ring->parked, ring->parked + ring->parked_first,
-            ring->parked_count * sizeof(*ring->parked));
-    ring->parked_first = 0;
     if (needed <= ring->parked_capacity)
         return 0;
     while (capacity < needed)
@@ -71,6 +68,15 @@ int uci_ring_park_all(uc_ring *ring)
     return 0;
 }
 
+uint32_t uci_ring_parked_terminal(const uc_ring *ring)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < ring->parked_count; i++)
+        n += IS_TERMINAL(&ring->parked[i]);
+    return n;
+}
+
 static bool is_about(const struct uci_completion *completion, int number)
 {
     return uci_user_data_kind(completion->user_data) <= UCI_KIND_FD_LAST &&
@@ -90,7 +96,8 @@ int uci_ring_reap_one(uc_ring *ring, int number)
     for (uint32_t i = 0; i < all; i++) {
         struct uci_completion completion = ring->parked[i];
 
-        if (is_about(&completion, number))
+        if (is_about(&completion, number) ||
+            uci_user_data_kind(completion.user_data) == UCI_KIND_CANCEL)
             uci_flow_complete(ring, &completion);
         else
             ring->parked[kept++] = completion;
@@ -107,7 +114,7 @@ static bool is_parked(const uc_ring *ring, uint64_t user_data)
     return false;
 }
 
-static int park_cancelled(uc_ring *ring, uint64_t user_data)
+static int park_lost(uc_ring *ring, uint64_t user_data)
 {
     int r;
 
@@ -119,6 +126,7 @@ static int park_cancelled(uc_ring *ring, uint64_t user_data)
     ring->parked[ring->parked_count++] = (struct uci_completion){
         .user_data = user_data,
         .result = -ECANCELED,
+        .flags = UCI_COMPLETION_LOST,
     };
     return 0;
 }
@@ -129,43 +137,47 @@ int uci_ring_park_lost(uc_ring *ring)
 {
     struct uci_link *link;
     struct uci_slot *slot;
-    int r = park_cancelled(ring, ring->wake.user_data);
+    int r = park_lost(ring, ring->wake.user_data);
 
     for (link = ring->attached.next; link != &ring->attached && r == 0; link = link->next)
         for (int lane = 0; lane < UCI_LANES && r == 0; lane++)
-            r = park_cancelled(ring, UCI_CONTAINER(link, uc_fd, attached)->lanes[lane]);
+            r = park_lost(ring, UCI_CONTAINER(link, uc_fd, attached)->lanes[lane]);
     for (uint32_t i = 0; (slot = uci_slot_at(&ring->slots, i)) && r == 0; i++)
         if (slot->kind)
-            r = park_cancelled(ring, uci_user_data(slot->kind, slot->generation, slot->index));
-    ring->outstanding = 0;
-    for (uint32_t i = 0; i < ring->parked_count; i++)
-        ring->outstanding += IS_TERMINAL(&ring->parked[i]);
+            r = park_lost(ring, uci_user_data(slot->kind, slot->generation, slot->index));
+    /* What is left are cancellations, whose completions say nothing. */
+    ring->stats.completions += ring->outstanding;
+    ring->outstanding = uci_ring_parked_terminal(ring);
+    ring->stats.completions -= ring->outstanding;
     return r;
+}
+
+/* How many completions may be carried through without making more records than there is room for. */
+static uint32_t carry_limit(const uc_ring *ring, bool bounded)
+{
+    uint32_t room = uci_events_room(&ring->events), n = room / UCI_RECORDS_PER_COMPLETION;
+
+    if (!bounded || n > UCI_REAP_BATCH)
+        return UCI_REAP_BATCH;
+    return n || !room ? n : 1;
 }
 
 int uci_ring_carry(uc_ring *ring, bool bounded)
 {
     struct uci_completion batch[UCI_REAP_BATCH];
-    uint32_t n = UCI_REAP_BATCH;
+    uint32_t n, carried = 0;
     int r;
 
-    for (;;) {
-        if (bounded) {
-            uint32_t room = uci_events_room(&ring->events);
-
-            if (!room)
-                return 0;
-            n = room / UCI_RECORDS_PER_COMPLETION;
-            n = n < 1 ? 1 : n > UCI_REAP_BATCH ? UCI_REAP_BATCH : n;
-        }
+    while ((n = carry_limit(ring, bounded))) {
         r = uci_ring_reserve_records(ring, n, 0);
         if (r < 0)
             return r;
         n = uci_ring_next_completions(ring, batch, n);
         if (!n)
-            return 0;
+            break;
         for (uint32_t i = 0; i < n; i++)
             uci_flow_complete(ring, &batch[i]);
-        n = UCI_REAP_BATCH;
+        carried += n;
     }
+    return carried > INT32_MAX ? INT32_MAX : (int)carried;
 }

@@ -141,11 +141,15 @@ UC_EXPORT int uc_ring_new(const struct uc_ring_options *options, uc_ring **ret_r
     return 0;
 }
 
-/* Descriptors whose operations did not end keep their memory, which the kernel may still use. */
-static void forget_descriptors(uc_ring *ring)
+/* Descriptors whose operations did not end keep the memory that the kernel may still use. */
+static void forget_descriptors(uc_ring *ring, bool leaked)
 {
-    while (!uci_list_is_empty(&ring->attached))
-        uci_flow_detach(UCI_CONTAINER(ring->attached.next, uc_fd, attached));
+    while (!uci_list_is_empty(&ring->attached)) {
+        uc_fd *fd = UCI_CONTAINER(ring->attached.next, uc_fd, attached);
+
+        fd->leaked = leaked;
+        uci_flow_detach(fd);
+    }
 }
 
 static void close_descriptors(uc_ring *ring)
@@ -160,8 +164,9 @@ static void free_in_child(uc_ring *ring)
 {
     if (ring->backend)
         ring->backend->table->free(ring->backend, true);
+    uci_at_fork_remove(ring);
     close_descriptors(ring);
-    forget_descriptors(ring);
+    forget_descriptors(ring, false);
     close_pool(ring);
     free_memory(ring);
 }
@@ -178,7 +183,7 @@ UC_EXPORT uc_ring *uc_ring_free(uc_ring *ring)
     }
     uci_ring_drain(ring);
     leaked = ring->outstanding != 0;
-    forget_descriptors(ring);
+    forget_descriptors(ring, leaked);
     uci_at_fork_remove(ring);
     ring->backend->table->free(ring->backend, false);
     close_descriptors(ring);
@@ -189,9 +194,33 @@ UC_EXPORT uc_ring *uc_ring_free(uc_ring *ring)
     return NULL;
 }
 
+/* Forget all that was the parent's. */
+static void reset(uc_ring *ring, uint64_t origin)
+{
+    uci_at_fork_remove(ring);
+    if (ring->backend)
+        ring->backend->table->free(ring->backend, true);
+    ring->backend = NULL;
+    close_descriptors(ring);
+    for (struct uci_link *link = ring->attached.next; link != &ring->attached; link = link->next)
+        UCI_CONTAINER(link, uc_fd, attached)->origin = origin;
+    forget_descriptors(ring, false);
+    uci_fd_table_finish(&ring->fds);
+    uci_slot_table_finish(&ring->slots);
+    uci_events_finish(&ring->events);
+    ring->batch_count = ring->parked_count = ring->attached_count = 0;
+    ring->outstanding = ring->last_count = 0;
+    ring->owner = 0;
+    ring->fatal = 0;
+    ring->stats = (struct uc_ring_stats){0};
+    ring->info = (struct uc_ring_info){0};
+    ring->wake = (struct uci_wake){0};
+    init(ring);
+    uci_pool_reinit(ring->pool);
+}
+
 UC_EXPORT int uc_ring_reinit(uc_ring *ring)
 {
-    struct uc_ring_stats none = {0};
     uint64_t origin;
     int r;
 
@@ -201,33 +230,21 @@ UC_EXPORT int uc_ring_reinit(uc_ring *ring)
     origin = uci_origin();
     if (!origin)
         return -ENOMEM;
-    if (ring->backend)
-        ring->backend->table->free(ring->backend, true);
-    ring->backend = NULL;
-    close_descriptors(ring);
-    for (struct uci_link *link = ring->attached.next; link != &ring->attached; link = link->next)
-        UCI_CONTAINER(link, uc_fd, attached)->origin = origin;
-    forget_descriptors(ring);
-    uci_slot_table_finish(&ring->slots);
-    uci_events_finish(&ring->events);
-    ring->batch_count = ring->parked_count = ring->parked_first = 0;
-    ring->outstanding = ring->unsubmitted = ring->last_count = 0;
-    ring->owner = 0;
-    ring->fatal = 0;
-    ring->stats = none;
-    ring->info = (struct uc_ring_info){0};
-    ring->wake = (struct uci_wake){.event_fd = -1};
-    init(ring);
-    uci_pool_reinit(ring->pool);
+    reset(ring, origin);
     r = uci_wake_init(ring);
     if (r == 0)
         r = uci_ring_open_backend(ring);
     if (r == 0)
-        r = uci_at_fork_add(ring);
-    if (r == 0)
         r = uci_ring_adopt(ring);
-    if (r < 0)
+    if (r == 0)
+        r = uci_at_fork_add(ring);
+    if (r < 0) {
+        if (ring->backend)
+            ring->backend->table->free(ring->backend, false);
+        ring->backend = NULL;
+        close_descriptors(ring);
         return r;
+    }
     ring->origin = origin;
     return 0;
 }
@@ -275,12 +292,18 @@ UC_EXPORT int uc_ring_get_info(uc_ring *ring, struct uc_ring_info *ret_info)
 
 UC_EXPORT int uc_ring_get_stats(uc_ring *ring, struct uc_ring_stats *ret_stats)
 {
+    struct uc_ring_stats stats;
+    uint32_t armed;
+
     CHECK_ARG(ring && ret_stats);
     CHECK_PROCESS(ring);
-    *ret_stats = ring->stats;
-    ret_stats->kernel_entries += ring->backend->kernel_entries;
-    ret_stats->overflows += ring->backend->overflows;
-    ret_stats->in_flight = ring->outstanding - (ring->wake.user_data != 0);
-    ret_stats->attached = ring->attached_count;
-    return 0;
+    armed = ring->wake.user_data != 0;
+    stats = ring->stats;
+    stats.submissions -= ring->wake.generation;
+    stats.completions -= ring->wake.generation - armed;
+    stats.kernel_entries += ring->backend->kernel_entries;
+    stats.overflows += ring->backend->overflows;
+    stats.in_flight = ring->outstanding - armed;
+    stats.attached = ring->attached_count;
+    return uci_struct_out(ret_stats, &stats, sizeof(stats), sizeof(stats));
 }

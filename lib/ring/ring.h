@@ -25,9 +25,9 @@
 
 struct uci_wake {
     int event_fd;
-    uint64_t value;     /* the kernel reads the eventfd into it */
-    uint64_t user_data; /* of that read; 0: not armed */
-    uint32_t generation;
+    uint64_t value;      /* the kernel reads the eventfd into it */
+    uint64_t user_data;  /* of that read; 0: not armed */
+    uint32_t generation; /* how often it was armed */
     atomic_bool pending; /* uc_ring_wake() was called since the last read */
     bool woken;          /* this turn */
 };
@@ -42,6 +42,7 @@ struct uc_ring {
     uc_pool *pool;
     bool pool_is_own;
     struct uci_link every; /* in the process's list of rings, for fork */
+    bool ending;           /* being freed: records go to nobody */
     bool dying;            /* being torn down: nothing is submitted any more */
 
     struct uci_fd_table fds;
@@ -56,8 +57,7 @@ struct uc_ring {
     uint64_t *batch; /* tokens of buffers in the records of this turn, taken back at the next */
     uint32_t batch_count, batch_capacity;
     struct uci_completion *parked; /* reaped between turns, carried through at the next */
-    uint32_t parked_first, parked_count, parked_capacity;
-    uint32_t unsubmitted; /* operations queued since the last kernel entry */
+    uint32_t parked_count, parked_capacity;
 
     uint32_t provided; /* buffers that the kernel can choose from */
     bool starved;      /* a receive could not be armed for want of a buffer */
@@ -116,12 +116,13 @@ int uci_ring_enter(uc_ring *ring, bool wait, int64_t timeout_ns);
 int uci_ring_reap_one(uc_ring *ring, int number);
 
 /* Carry the completions that are there through complete.c, as long as there is room for records
- * (@bounded) or to the last. 0 or -ENOMEM. */
+ * (@bounded) or to the last. Return: how many, or -ENOMEM. */
 int uci_ring_carry(uc_ring *ring, bool bounded);
 
 /* completions.c: parking; see there. */
 int uci_ring_park_all(uc_ring *ring);
 int uci_ring_park_lost(uc_ring *ring);
+uint32_t uci_ring_parked_terminal(const uc_ring *ring);
 uint32_t uci_ring_next_completions(uc_ring *ring, struct uci_completion *out, uint32_t max);
 
 /* wake.c */

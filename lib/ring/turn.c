@@ -24,7 +24,6 @@ int uci_ring_submit(uc_ring *ring, const struct uci_operation *operation)
     if (r < 0)
         return r;
     ring->outstanding++;
-    ring->unsubmitted++;
     ring->stats.submissions++;
     return 0;
 }
@@ -33,9 +32,7 @@ int uci_ring_enter(uc_ring *ring, bool wait, int64_t timeout_ns)
 {
     int r = ring->backend->table->enter(ring->backend, wait, timeout_ns);
 
-    if (r == 0)
-        ring->unsubmitted = 0;
-    else if (r != -EINTR)
+    if (r < 0 && r != -EINTR)
         ring->fatal = r;
     return r;
 }
@@ -58,64 +55,95 @@ static void take_back(uc_ring *ring)
 static int begin(uc_ring *ring, struct uc_event *events, uint32_t max)
 {
     uint64_t *batch;
-    int r;
 
     ring->last_count = 0;
     take_back(ring);
-    if (ring->batch_capacity < max) {
-        batch = realloc(ring->batch, max * sizeof(*batch));
+    /* A record names a payload and may set free another, of which it was a part. */
+    if (ring->batch_capacity < 2 * max) {
+        batch = realloc(ring->batch, 2 * max * sizeof(*batch));
         if (!batch)
             return -ENOMEM;
         ring->batch = batch;
-        ring->batch_capacity = max;
+        ring->batch_capacity = 2 * max;
     }
-    r = uci_ring_adopt(ring);
-    if (r < 0)
-        return r;
     ring->turn++;
     ring->wake.woken = false;
     uci_events_open(&ring->events, events, max);
+    return uci_ring_adopt(ring);
+}
+
+/* Whether there is anything to return to the caller for. */
+static bool has_news(const uc_ring *ring)
+{
+    return ring->events.out_count || ring->wake.woken;
+}
+
+/* Turn what is there into records. Return: how many completions there were, or -ENOMEM. */
+static int collect(uc_ring *ring)
+{
+    int r;
+
     uci_flow_deliver_held(ring);
-    return uci_ring_carry(ring, true);
+    r = uci_ring_carry(ring, true);
+    uci_flow_deliver_held(ring);
+    return r;
 }
 
 /* How long this entry may wait: no longer than until a resting buffer can serve a starved
  * receive. */
 static int64_t wait_limit(uc_ring *ring, int64_t timeout_ns)
 {
-    int64_t rest = ring->starved ? uci_pool_expire(ring->pool) : -1;
+    uint32_t free_before = ring->pool->by_state[UCI_BUFFER_FREE];
+    int64_t rest;
 
-    if (rest < 0)
+    if (!ring->starved)
         return timeout_ns;
-    return timeout_ns < 0 || rest < timeout_ns ? rest : timeout_ns;
+    rest = uci_pool_expire(ring->pool);
+    if (ring->pool->by_state[UCI_BUFFER_FREE] > free_before)
+        return 0;
+    return rest >= 0 && (timeout_ns < 0 || rest < timeout_ns) ? rest : timeout_ns;
+}
+
+/* Nanoseconds to the deadline, 0 when it is past; timeouts without a deadline stay as they are. */
+static int64_t time_left(int64_t timeout_ns, uint64_t deadline)
+{
+    uint64_t now;
+
+    if (timeout_ns <= 0)
+        return timeout_ns;
+    now = uci_clock_now_ns();
+    return now < deadline ? (int64_t)(deadline - now) : 0;
 }
 
 static int take_turn(uc_ring *ring, int64_t timeout_ns)
 {
     uint64_t deadline = timeout_ns > 0 ? uci_clock_now_ns() + (uint64_t)timeout_ns : 0;
-    int64_t left = timeout_ns;
-    int r;
+    int64_t left = timeout_ns, limit;
+    int r = collect(ring), carried;
+    bool waited_fully;
 
-    for (;;) {
+    while (r >= 0) {
         r = uci_wake_arm(ring);
         if (r == 0)
             r = uci_flow_flush(ring);
+        if (r < 0 || (has_news(ring) && !ring->backend->queued))
+            return r;
+        limit = has_news(ring) ? 0 : wait_limit(ring, left);
+        waited_fully = limit != 0 && limit == left;
+        r = uci_ring_enter(ring, limit != 0, limit);
         if (r < 0)
             return r;
-        if (ring->events.out_count && !ring->unsubmitted)
+        carried = r = collect(ring);
+        if (has_news(ring) || (carried == 0 && timeout_ns == 0))
+            return r;
+        left = time_left(timeout_ns, deadline);
+        if (timeout_ns > 0 && left == 0)
             return 0;
-        r = uci_ring_enter(ring, ring->events.out_count == 0 && left != 0, wait_limit(ring, left));
-        if (r < 0)
-            return r;
-        r = uci_ring_carry(ring, true);
-        if (r < 0 || ring->events.out_count || ring->wake.woken || timeout_ns == 0)
-            return r;
-        if (timeout_ns > 0) {
-            left = (int64_t)(deadline - uci_clock_now_ns());
-            if (left <= 0)
-                return 0;
-        }
+        /* Woken by nothing: the kernel hides a signal behind the count of what it submitted. */
+        if (carried == 0 && waited_fully)
+            return -EINTR;
     }
+    return r;
 }
 
 UC_EXPORT int uc_ring_wait(uc_ring *ring, struct uc_event *events, uint32_t max, int64_t timeout_ns)
@@ -128,7 +156,9 @@ UC_EXPORT int uc_ring_wait(uc_ring *ring, struct uc_event *events, uint32_t max,
     if (r == 0)
         r = take_turn(ring, timeout_ns);
     ring->last_count = uci_events_close(&ring->events);
-    return ring->last_count ? (int)ring->last_count : r;
+    if (ring->last_count)
+        return (int)ring->last_count;
+    return r < 0 ? r : 0;
 }
 
 UC_EXPORT int uc_ring_last_count(uc_ring *ring)
@@ -143,7 +173,9 @@ UC_EXPORT int uc_ring_flush(uc_ring *ring)
 
     CHECK_RING(ring);
     r = uci_flow_flush(ring);
-    if (r == 0 && ring->unsubmitted)
+    if (r == 0)
+        r = uci_ring_adopt(ring);
+    if (r == 0 && ring->backend->queued)
         r = uci_ring_enter(ring, false, 0);
     return r == -EINTR ? 0 : r;
 }

@@ -30,25 +30,26 @@ int uci_wake_arm(uc_ring *ring)
         .fd = ring->wake.event_fd,
         .address = (uint64_t)(uintptr_t)&ring->wake.value,
         .length = sizeof(ring->wake.value),
-        .user_data = uci_user_data(UCI_KIND_WAKE, ++ring->wake.generation, 0),
+        .user_data = uci_user_data(UCI_KIND_WAKE, ring->wake.generation + 1, 0),
     };
     int r;
 
     if (ring->wake.user_data)
         return 0;
     r = uci_ring_submit(ring, &operation);
-    if (r == 0)
-        ring->wake.user_data = operation.user_data;
-    return r;
+    if (r < 0)
+        return r;
+    ring->wake.user_data = operation.user_data;
+    ring->wake.generation++;
+    return 0;
 }
 
 void uci_wake_complete(uc_ring *ring, const struct uci_completion *completion)
 {
     ring->wake.user_data = 0;
-    if (completion->result != sizeof(ring->wake.value))
-        return;
+    ring->stats.wakeups += completion->result == sizeof(ring->wake.value);
+    /* Also a read that was cut off may have taken a wake-up with it. */
     ring->wake.woken = true;
-    ring->stats.wakeups++;
     atomic_store(&ring->wake.pending, false);
 }
 

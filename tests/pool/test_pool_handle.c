@@ -12,7 +12,7 @@
 
 static void the_defaults_are_those_of_the_header(void **state)
 {
-    struct uc_pool_stats stats;
+    struct uc_pool_stats stats = {.size = sizeof(stats)};
     uc_pool *pool;
 
     assert_int_equal(uc_pool_new(NULL, &pool), 0);
@@ -133,7 +133,7 @@ static void a_newer_callers_unknown_wish_is_refused(void **state)
 static void null_is_refused_or_nothing(void **state)
 {
     uc_pool *pool = *state;
-    struct uc_pool_stats stats;
+    struct uc_pool_stats stats = {.size = sizeof(stats)};
     struct uc_lease lease;
 
     assert_null(uc_pool_free(NULL));
@@ -152,7 +152,7 @@ static void null_is_refused_or_nothing(void **state)
 static void the_statistics_tell_every_state(void **state)
 {
     uc_pool *pool = *state;
-    struct uc_pool_stats stats;
+    struct uc_pool_stats stats = {.size = sizeof(stats)};
     struct uc_lease leased, released;
     uint32_t index;
 

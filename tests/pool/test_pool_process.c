@@ -59,7 +59,7 @@ static bool limit_locking(uint64_t bytes)
 static uc_pool *new_locked(uint32_t flags, uint64_t *ret_locked_bytes, int *ret_error)
 {
     struct uc_pool_options options = small();
-    struct uc_pool_stats stats = {0};
+    struct uc_pool_stats stats = {.size = sizeof(stats)};
     uc_pool *pool = NULL;
 
     options.flags = flags;
@@ -187,7 +187,7 @@ static uint64_t lease_token; /* taken before the fork */
 
 static int try_everything(uc_pool *pool)
 {
-    struct uc_pool_stats stats = {.buffers = 77};
+    struct uc_pool_stats stats = {.size = sizeof(stats), .buffers = 77};
     struct uc_lease lease = {1, 2, 3};
     uint8_t *base = uc_pool_base(pool);
 
@@ -258,7 +258,7 @@ static void in_a_child_memory_lives_until_the_childs_ring_leaves(void **state)
 static int begin_anew(uc_pool *pool)
 {
     uint8_t *base = uc_pool_base(pool);
-    struct uc_pool_stats stats;
+    struct uc_pool_stats stats = {.size = sizeof(stats)};
     struct uc_lease lease;
 
     uci_pool_reinit(pool);

@@ -6,7 +6,7 @@ from uringcore_cffi._loop.compat import DefaultPolicy, set_policy
 from uringcore_cffi._loop.loop import UringEventLoop
 
 
-class EventLoopPolicy(DefaultPolicy):  # type: ignore[misc]
+class EventLoopPolicy(DefaultPolicy):
     """The default policy, but for the kind of loop it makes."""
 
     def _loop_factory(self) -> UringEventLoop:

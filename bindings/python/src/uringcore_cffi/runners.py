@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from typing import Any, Coroutine, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from uringcore_cffi._loop.loop import UringEventLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 _T = TypeVar("_T")
 
@@ -18,7 +20,7 @@ def new_event_loop() -> UringEventLoop:
 
 def run(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
     """Run a coroutine on a new loop and close the loop, as asyncio.run() does."""
-    if sys.version_info >= (3, 11):
+    if hasattr(asyncio, "Runner"):  # Python 3.11 and later
         with asyncio.Runner(loop_factory=new_event_loop, debug=debug) as runner:
             return runner.run(main)
     return _run_without_runner(main, debug)

@@ -7,7 +7,7 @@ compares one for each record.
 from __future__ import annotations
 
 import struct
-from typing import Final, Tuple
+from typing import Final
 
 from uringcore_cffi._ffi.library import lib
 
@@ -24,5 +24,5 @@ ENDED: Final = lib.UC_EVENT_ENDED
 
 # kind, result, flags, offset, cookie. Skipped: the descriptor (its number can be reused within a
 # batch, the cookie cannot) and the buffer's name, which only keepers of buffers need.
-Record = Tuple[int, int, int, int, int]
+Record = tuple[int, int, int, int, int]
 LAYOUT: Final = struct.Struct("=I4xiIQQ8x")

@@ -66,6 +66,7 @@ class Pool:
     def stats(self) -> PoolStats:
         """Return the counters as of now."""
         stats = ffi.new("struct uc_pool_stats *")
+        stats.size = ffi.sizeof("struct uc_pool_stats")
         answer = lib.uc_pool_get_stats(self.handle, stats)
         if answer < 0:
             raise answer_error(answer, "uc_pool_get_stats")

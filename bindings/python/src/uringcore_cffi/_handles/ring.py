@@ -36,7 +36,7 @@ _RECORD_BYTES = LAYOUT.size
 class Stats:
     """The ring's counters: struct uc_ring_stats of include/uc/ring.h.
 
-    ``stale`` and ``leaked`` must stay 0; ``kernel_entries`` counts system calls made to submit
+    ``stale`` must stay 0; ``kernel_entries`` counts system calls made to submit
     or wait; ``submissions`` and ``completions`` count operations; ``events`` counts records.
     """
 
@@ -51,7 +51,6 @@ class Stats:
     wakeups: int
     attached: int
     rehomed: int
-    leaked: int
 
 
 @dataclass(frozen=True)
@@ -185,6 +184,7 @@ class Ring:
     def stats(self) -> Stats:
         """Return the counters as of now."""
         stats = ffi.new("struct uc_ring_stats *")
+        stats.size = ffi.sizeof("struct uc_ring_stats")
         answer = lib.uc_ring_get_stats(self.handle, stats)
         if answer < 0:
             raise answer_error(answer, "uc_ring_get_stats")

@@ -66,7 +66,8 @@ set_result_unless_cancelled: Callable[[Any, Any], None] = _futures._set_result_u
 ACCEPT_RETRY_DELAY: float = _constants.ACCEPT_RETRY_DELAY
 LOG_THRESHOLD_FOR_CONNLOST_WRITES: int = _constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES
 
-_SERVER_KNOWS_CLIENTS = "transport" in inspect.signature(_base_events.Server._attach).parameters
+# Whether Server's _attach() and _detach() take the transport.
+SERVER_KNOWS_CLIENTS = "transport" in inspect.signature(_base_events.Server._attach).parameters
 
 if sys.version_info >= (3, 14):
     DefaultPolicy: Any = _events._BaseDefaultEventLoopPolicy
@@ -78,18 +79,10 @@ else:
 
 def attach_to_server(server: Any, transport: Any) -> None:
     """Tell a server that a transport is one of its connections."""
-    if _SERVER_KNOWS_CLIENTS:
+    if SERVER_KNOWS_CLIENTS:
         server._attach(transport)
     else:
         server._attach()
-
-
-def detach_from_server(server: Any, transport: Any) -> None:
-    """Tell a server that a connection has ended."""
-    if _SERVER_KNOWS_CLIENTS:
-        server._detach(transport)
-    else:
-        server._detach()
 
 
 def hold_socket(sock: Any) -> None:
@@ -100,3 +93,10 @@ def hold_socket(sock: Any) -> None:
 def let_go_of_socket(sock: Any) -> None:
     """End one hold; a close() that came meanwhile happens now."""
     sock._decref_socketios()
+
+
+def close_held_socket(sock: Any) -> None:
+    """Close a socket and end our hold on it; may be done again after an interrupt."""
+    sock.close()
+    if sock.fileno() >= 0:
+        sock._decref_socketios()

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 class Endpoint(Protocol):
     """Who receives the records of one attached descriptor or operation."""
 
-    # Where a piece of data goes as bytes; None: on_record() gets the record instead.
-    receive: Callable[[bytes], Any] | None
+    @property
+    def receive(self) -> Callable[[bytes], Any] | None:
+        """Where a piece of data goes as bytes; None: on_record() gets the record instead."""
 
     def receive_failed(self, exc: BaseException) -> None:
         """Be told that receive() raised."""
@@ -50,11 +51,11 @@ def dispatch(loop: UringEventLoop) -> None:
         endpoint = endpoints.get(cookie)
         if endpoint is None:
             _orphan(kind, result)
-        elif kind == RECV and result > 0 and endpoint.receive is not None:
+        elif kind == RECV and result > 0 and (receive := endpoint.receive) is not None:
             data = memory[offset : offset + result]
             loop._cursor = following
             try:
-                endpoint.receive(data)
+                receive(data)
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException as exc:
@@ -81,9 +82,7 @@ def dispatch_debug(loop: UringEventLoop) -> None:
             dispatch(loop)
         finally:
             loop._batch = whole
-        loop._warn_if_slow(
-            loop._endpoints.get(whole[following - 1][-1]), loop.time() - start
-        )
+        loop._warn_if_slow(loop._endpoints.get(whole[following - 1][-1]), loop.time() - start)
 
 
 def discard(records: list[Record]) -> None:

@@ -1,8 +1,8 @@
 """Lean handles: real asyncio.Handle and TimerHandle objects that cost a third.
 
-asyncio's constructor is Python code and sets eight slots. Here a handle is made by ``object.__new__``
-and the scheduler sets the four slots that differ; the others are constants of the class. A
-cancelled handle is one without a callback, so nothing else needs to be stored.
+asyncio's constructor is Python code and sets eight slots. Here a handle is made by
+``object.__new__`` and the scheduler sets the four slots that differ; the others are constants of
+the class. A cancelled handle is one without a callback, so nothing else needs to be stored.
 
 In debug mode the loop makes asyncio's own handles, which know where they were made.
 """
@@ -10,13 +10,21 @@ In debug mode the loop makes asyncio's own handles, which know where they were m
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from contextvars import Context
 
 
 class Handle(asyncio.Handle):
     """A callback to be run soon. Made by the loop only."""
 
     __slots__ = ()
+
+    if TYPE_CHECKING:
+        # Slots of asyncio.Handle that type checkers are not told of.
+        _context: Context
+        _loop: Any
 
     _repr = None
     _source_traceback = None
@@ -41,6 +49,12 @@ class TimerHandle(asyncio.TimerHandle):
     """A callback to be run at a given time. Made by the loop only."""
 
     __slots__ = ()
+
+    if TYPE_CHECKING:
+        _context: Context
+        _loop: Any
+        _when: float
+        _scheduled: bool
 
     _repr = None
     _source_traceback = None

@@ -70,6 +70,7 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
         self._sockets: dict[int, SocketEndpoint] = {}  # by descriptor, the user's own
         self._sweep_at = SWEEP_MIN_SOCKETS
         self._listeners: dict[int, Listener] = {}  # by descriptor
+        self._inherited: dict[int, Endpoint] = {}
         self._signals: SignalWakeup | None = None
         self._final_stats: Stats | None = None
         self._info = self._ring.info()
@@ -96,8 +97,8 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
         """Run until stop() is called."""
         self._check_closed()
         self._check_running()
-        self._begin_run()
         try:
+            self._begin_run()
             super().run_forever()
         finally:
             self._end_run()
@@ -271,6 +272,8 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
         self._sweep_at = SWEEP_MIN_SOCKETS
         for endpoint in endpoints.values():
             endpoint.forked()
+        # Kept: tasks of the parent that wait for them would complain if they were collected.
+        self._inherited = endpoints
         self._signals = None
 
     # The end

@@ -22,8 +22,14 @@ from uringcore_cffi._loop.timers import (
     without_cancelled,
 )
 
-_new = object.__new__
+_new: Any = object.__new__
 _Callback = Callable[..., Any]
+
+
+def _trim_traceback(handle: Any, frames: int) -> None:
+    """Drop our own frames from where a handle of debug mode says it was made."""
+    if handle._source_traceback:
+        del handle._source_traceback[-frames:]
 
 
 class Scheduler(asyncio.BaseEventLoop):
@@ -50,7 +56,7 @@ class Scheduler(asyncio.BaseEventLoop):
         super().__init__()
 
     # Never a cached time: programs measure with it.
-    time = staticmethod(monotonic)  # type: ignore[assignment]
+    time = staticmethod(monotonic)
 
     def set_debug(self, enabled: bool) -> None:
         """Turn debug mode on or off."""
@@ -63,7 +69,7 @@ class Scheduler(asyncio.BaseEventLoop):
         """Run the callback in the next turn, in order of arrival."""
         if self._checking:
             return self._call_soon_checked(callback, args, context)
-        handle = _new(Handle)
+        handle: Handle = _new(Handle)
         handle._callback = callback
         handle._args = args
         handle._context = copy_context() if context is None else context
@@ -74,9 +80,8 @@ class Scheduler(asyncio.BaseEventLoop):
     def _call_soon_checked(
         self, callback: _Callback, args: tuple[Any, ...], context: Context | None
     ) -> asyncio.Handle:
-        handle = super().call_soon(callback, *args, context=context)
-        if handle._source_traceback:
-            del handle._source_traceback[-2:]  # this method and the caller's front door
+        handle: asyncio.Handle = super().call_soon(callback, *args, context=context)
+        _trim_traceback(handle, 2)  # this method and the caller's front door
         return handle
 
     def call_soon_threadsafe(  # type: ignore[override]
@@ -85,10 +90,9 @@ class Scheduler(asyncio.BaseEventLoop):
         """Run the callback in the next turn, and wake the loop; any thread may call this."""
         if self._checking:
             handle = super().call_soon_threadsafe(callback, *args, context=context)
-            if handle._source_traceback:
-                del handle._source_traceback[-1]
+            _trim_traceback(handle, 1)
             return handle
-        lean = _new(Handle)
+        lean: Handle = _new(Handle)
         lean._callback = callback
         lean._args = args
         lean._context = copy_context() if context is None else context
@@ -101,7 +105,7 @@ class Scheduler(asyncio.BaseEventLoop):
         self, callback: _Callback, args: tuple[Any, ...], context: Context | None
     ) -> InternalHandle:
         """Make a handle that the caller puts into ``_ready`` himself (see InternalHandle)."""
-        handle = _new(InternalHandle)
+        handle: InternalHandle = _new(InternalHandle)
         handle._callback = callback
         handle._args = args
         handle._context = copy_context() if context is None else context
@@ -121,8 +125,8 @@ class Scheduler(asyncio.BaseEventLoop):
         if delay is None:
             raise TypeError("delay must not be None")
         timer = self.call_at(self.time() + delay, callback, *args, context=context)
-        if timer._source_traceback:
-            del timer._source_traceback[-1]
+        if self._checking:
+            _trim_traceback(timer, 1)
         return timer
 
     def call_at(  # type: ignore[override]
@@ -133,7 +137,7 @@ class Scheduler(asyncio.BaseEventLoop):
             raise TypeError("when cannot be None")
         if self._checking:
             return self._call_at_checked(when, callback, args, context)
-        timer = _new(TimerHandle)
+        timer: TimerHandle = _new(TimerHandle)
         timer._callback = callback
         timer._args = args
         timer._context = copy_context() if context is None else context
@@ -149,12 +153,11 @@ class Scheduler(asyncio.BaseEventLoop):
         self._check_closed()
         self._check_thread()
         self._check_callback(callback, "call_at")
-        timer: Any = asyncio.TimerHandle(when, callback, args, self, context)
-        if timer._source_traceback:
-            del timer._source_traceback[-2:]
-        timer._scheduled = True
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        _trim_traceback(timer, 2)
+        timer._scheduled = True  # type: ignore[attr-defined]
         heappush(self._scheduled, (when, self._next_timer(), timer))
-        return timer  # type: ignore[no-any-return]
+        return timer
 
     def _timer_handle_cancelled(self, handle: Any) -> None:
         if handle._scheduled:
@@ -220,9 +223,9 @@ class Scheduler(asyncio.BaseEventLoop):
     def _warn_if_slow(self, what: object, seconds: float) -> None:
         """Log what kept the loop busy for longer than slow_callback_duration."""
         if seconds >= self.slow_callback_duration:
-            callback = getattr(what, "_callback", None)
-            if isinstance(getattr(callback, "__self__", None), asyncio.Task):
-                what = repr(callback.__self__)
+            task = getattr(getattr(what, "_callback", None), "__self__", None)
+            if isinstance(task, asyncio.Task):
+                what = repr(task)
             logger.warning("Executing %s took %.3f seconds", what, seconds)
 
     def _put_back(self, handle: Any) -> None:

@@ -49,23 +49,25 @@ class SignalWakeup:
     def install(self) -> None:
         """Have signals write to the pair. Only the main thread may, and only it needs to."""
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.set_wakeup_fd(
-                self._sender.fileno(), warn_on_full_buffer=False
-            )
+            ours = self._sender.fileno()
+            previous = signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
+            if previous != ours:  # ours: an interrupt kept uninstall() from its work
+                self._previous = previous
 
     def uninstall(self) -> None:
         """Put back what was there before."""
-        previous, self._previous = self._previous, None
-        if previous is not None:
-            signal.set_wakeup_fd(previous)
+        if self._previous is not None:
+            signal.set_wakeup_fd(self._previous)
+            self._previous = None
 
     def loop_closed(self) -> None:
         """Close both ends."""
         self._fd = None
+        if threading.current_thread() is threading.main_thread():
+            self.uninstall()
         self._receiver.close()
         self._sender.close()
 
     def forked(self) -> None:
         """Close the child's copies; the parent's go on."""
-        self.uninstall()
         self.loop_closed()

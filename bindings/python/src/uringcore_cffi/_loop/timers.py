@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from typing import Any, List, Tuple
+from typing import Any
 
-Timer = Tuple[float, int, Any]
-Heap = List[Timer]
+Timer = tuple[float, int, Any]
+Heap = list[Timer]
 
 # As asyncio: clean up when there are many timers and more than half of them are cancelled.
 CLEAN_MIN_TIMERS = 100

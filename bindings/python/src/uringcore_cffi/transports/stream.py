@@ -28,24 +28,26 @@ from asyncio.log import logger
 from collections import deque
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Callable
 
 from uringcore_cffi._ffi.errors import answer_error, result_error
 from uringcore_cffi._handles.events import CLOSED, LOW_WATER, RECV, SEND_FAILED, SENT, SHUTDOWN
 from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, SEND_REFERENCE, Fd, keep_alive
 from uringcore_cffi._loop.compat import (
     LOG_THRESHOLD_FOR_CONNLOST_WRITES,
+    SERVER_KNOWS_CLIENTS,
     TransportSocket,
     attach_to_server,
-    detach_from_server,
+    close_held_socket,
     hold_socket,
-    let_go_of_socket,
     set_nodelay,
     set_result_unless_cancelled,
 )
 from uringcore_cffi.transports.flow_control import FlowControl
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from uringcore_cffi._loop.loop import UringEventLoop
 
 # From this size on, bytes are passed to the kernel where they are instead of being copied.
@@ -78,7 +80,7 @@ class SocketTransport(FlowControl, asyncio.Transport):
         server: Any = None,
     ) -> None:
         """Take over ``sock``: connected, non-blocking. Calls into the protocol come later."""
-        super().__init__(extra, loop)
+        super().__init__(extra, loop)  # type: ignore[call-arg]
         self._extra: dict[str, Any]
         self._describe(sock)
         self._context = copy_context()
@@ -460,9 +462,7 @@ class SocketTransport(FlowControl, asyncio.Transport):
         self._begin_close(CLOSE_KEEP | CLOSE_ABORT)
         self._aborting = True
 
-    def _fatal_error(
-        self, exc: BaseException, message: str = "Fatal error on transport"
-    ) -> None:
+    def _fatal_error(self, exc: BaseException, message: str = "Fatal error on transport") -> None:
         if isinstance(exc, OSError):
             if self._loop.get_debug():
                 logger.debug("%r: %s", self, message, exc_info=exc)
@@ -504,16 +504,20 @@ class SocketTransport(FlowControl, asyncio.Transport):
             self._close_socket()
             self._protocol = None
             self._loop = None
-            self._exception = None
 
     def _close_socket(self) -> None:
-        sock, self._sock = self._sock, None
-        if sock is not None:
-            let_go_of_socket(sock)
-            sock.close()
-        server, self._server = self._server, None
+        """Close the socket and leave the server; may be called again after an interrupt."""
+        if self._sock is not None:
+            close_held_socket(self._sock)
+        server = self._server
         if server is not None:
-            detach_from_server(server, self)
+            # Next to each other, and straight into the server: leaving must happen just once.
+            self._server = None
+            if SERVER_KNOWS_CLIENTS:
+                server._detach(self)
+            else:
+                server._detach()
+        self._sock = None
 
     # The endpoint
 
@@ -540,9 +544,7 @@ class SocketTransport(FlowControl, asyncio.Transport):
         if self._closing:
             self._close_socket()
         elif self._sock is not None:
-            let_go_of_socket(self._sock)
-            self._sock.close()
-            hold_socket(self._sock)
+            close_held_socket(self._sock)
 
     def forked(self) -> None:
         """Die quietly in a child: the connection is the parent's."""
@@ -552,7 +554,5 @@ class SocketTransport(FlowControl, asyncio.Transport):
         self.receive = None
         self._conn_lost += 1
         self._protocol_connected = False
-        sock, self._sock = self._sock, None
-        if sock is not None:
-            let_go_of_socket(sock)
-            sock.close()
+        self._server = None
+        self._close_socket()

@@ -1,0 +1,32 @@
+"""One body, two loops: what holds on asyncio's own loop must hold on ours."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+import uringcore_cffi
+
+
+def checked(made):
+    """Hand a loop to a test and close it afterwards; its exception handler must stay idle."""
+    problems = []
+    made.set_exception_handler(lambda _, context: problems.append(context))
+    made.problems = problems
+    yield made
+    if not made.is_closed():
+        made.run_until_complete(made.shutdown_asyncgens())
+        made.run_until_complete(made.shutdown_default_executor())
+        made.close()
+    assert not problems, problems
+
+
+@pytest.fixture(params=["asyncio", "uringcore"])
+def loop(request):
+    """Make a stock loop and one of ours in turn."""
+    if request.param == "asyncio":
+        made = asyncio.SelectorEventLoop()
+    else:
+        made = uringcore_cffi.new_event_loop()
+    yield from checked(made)

@@ -1,0 +1,228 @@
+"""An interrupt at any point of a batch loses nothing and delivers nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+
+import pytest
+
+import uringcore_cffi
+
+PACKAGE = os.path.dirname(os.path.abspath(uringcore_cffi.__file__))
+
+
+def is_loops_own(frame) -> bool:
+    """Tell whether a frame is the loop's own work.
+
+    It is not when the application called the method: that interrupt is the application's.
+    """
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        if frame.f_code.co_name in ("_run_once", "run_forever"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+class Interrupter:
+    """Raises KeyboardInterrupt at the k-th call of a function of the package."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+        self.fired = False
+
+    def __call__(self, frame, event, _argument):
+        if event == "call" and not self.fired and is_loops_own(frame):
+            self.left -= 1
+            if self.left == 0:
+                self.fired = True
+                raise KeyboardInterrupt
+
+
+
+class Echo(asyncio.Protocol):
+    """Sends back what comes."""
+
+    def __init__(self) -> None:
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def connection_lost(self, exc):
+        self.lost.set_result(exc)
+
+    def data_received(self, data):
+        self.transport.write(data)
+
+
+class Client(asyncio.Protocol):
+    """Sends numbered messages, a few at a time, and checks that they come back in order."""
+
+    def __init__(self, loop, messages: int) -> None:
+        self.loop = loop
+        self.received = bytearray()
+        self.expected = b"".join(b"%07d\n" % i for i in range(messages))
+        self.sent = 0
+        self.lost = False
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.send()
+
+    def send(self):
+        piece = self.expected[self.sent : self.sent + 800]
+        self.sent += len(piece)
+        if piece:
+            self.transport.write(piece)
+
+    def data_received(self, data):
+        self.received += data
+        if len(self.received) == self.sent:
+            if self.sent == len(self.expected):
+                self.transport.close()
+            else:
+                self.send()
+
+    def connection_lost(self, exc):
+        assert exc is None
+        self.lost = True
+        self.loop.stop()
+
+
+def echo_stream(loop, interrupt, messages=2000):
+    """Run an echo stream to its end, as often interrupted as ``interrupt`` likes."""
+    echoes = []
+
+    def make_echo():
+        echoes.append(Echo())
+        return echoes[-1]
+
+    server = loop.run_until_complete(loop.create_server(make_echo, "127.0.0.1", 0))
+    address = server.sockets[0].getsockname()
+    interrupts = 0
+
+    async def connect():
+        _, protocol = await loop.create_connection(lambda: Client(loop, messages), *address)
+        return protocol
+
+    client = loop.run_until_complete(connect())
+    with interrupt:
+        while not client.lost:
+            try:
+                loop.run_forever()
+            except KeyboardInterrupt:
+                interrupts += 1
+    assert bytes(client.received) == client.expected
+    server.close()
+    loop.run_until_complete(server.wait_closed())
+    for echo in echoes:
+        assert loop.run_until_complete(echo.lost) is None
+    return interrupts
+
+
+class Tracing:
+    """Installs a trace function for the time of a with block."""
+
+    def __init__(self, function) -> None:
+        self.function = function
+
+    def __enter__(self):
+        self.previous = sys.gettrace()
+        sys.settrace(self.function)
+
+    def __exit__(self, *_):
+        sys.settrace(self.previous)
+
+
+@pytest.mark.parametrize("first", range(1, 301, 50))
+def test_interrupt_at_any_call_loses_nothing(first):
+    for at in range(first, first + 50):
+        loop = uringcore_cffi.new_event_loop()
+        try:
+            interrupter = Interrupter(at)
+            assert echo_stream(loop, Tracing(interrupter), messages=400) == interrupter.fired
+        finally:
+            loop.close()
+
+
+class Storm:
+    """Real signals whose handler interrupts the loop's own code, wherever it is."""
+
+    def __enter__(self):
+        self.previous = signal.signal(signal.SIGALRM, self.strike)
+        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0003)
+
+    def strike(self, _signum, frame):
+        if is_loops_own(frame):
+            raise KeyboardInterrupt
+
+    def __exit__(self, *_):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self.previous)
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 10), reason="3.9 looks for signals between any two steps"
+)
+def test_storm_of_interrupts_loses_nothing(loop):
+    assert echo_stream(loop, Storm(), messages=40_000) > 10
+
+
+def test_storm_of_signals_is_not_felt(loop):
+    strikes = []
+    previous = signal.signal(signal.SIGALRM, lambda *_: strikes.append(1))
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0002)
+    try:
+        assert echo_stream(loop, Tracing(None), messages=40_000) == 0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert len(strikes) > 10
+
+
+def test_signal_wakes_a_loop_that_sleeps(loop):
+    async def main():
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+        await asyncio.sleep(30)
+
+    task = loop.create_task(main())
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(task)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        loop.run_until_complete(task)
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread():
+            thread.join()
+
+
+def test_wakeup_descriptor_is_put_back(loop):
+    receiver, sender = socket.socketpair()
+    with receiver, sender:
+        sender.setblocking(False)
+        before = signal.set_wakeup_fd(sender.fileno())
+        try:
+            loop.run_until_complete(asyncio.sleep(0))
+            assert signal.set_wakeup_fd(before) == sender.fileno()
+        finally:
+            signal.set_wakeup_fd(before)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_interrupt_in_a_callback_leaves_the_loop_usable(loop, kind):
+    def fail():
+        raise kind
+
+    seen = []
+    loop.call_soon(fail)
+    loop.call_soon(seen.append, 1)
+    with pytest.raises(kind):
+        loop.run_forever()
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert seen == [1]

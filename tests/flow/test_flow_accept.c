@@ -1,0 +1,194 @@
+/* Accepting connections. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "masks.h"
+
+static struct uct_sink *listen_here(struct uct *t, uint16_t *ret_port)
+{
+    int fd = uct_listen(0, 512, 0);
+
+    assert_true(fd >= 0);
+    *ret_port = uct_port(fd);
+    return uct_attach(t, fd, NULL);
+}
+
+static void connections_are_accepted(void **state)
+{
+    struct uct *t = *state;
+    uint16_t port;
+    struct uct_sink *listener = listen_here(t, &port);
+
+    assert_int_equal(uc_fd_accept_start(listener->fd), 0);
+    for (uint32_t i = 1; i <= 100; i++) {
+        uct_peer(t, uct_connect(port, 0));
+        UCT_UNTIL(t, listener->accepts == i);
+    }
+    for (uint32_t i = 0; i < t->accepted_count; i++) {
+        assert_true(fcntl(t->accepted[i], F_GETFD) & FD_CLOEXEC);
+        assert_true(fcntl(t->accepted[i], F_GETFL) & O_NONBLOCK);
+    }
+}
+
+static void a_nonblocking_listener_works_as_well(void **state)
+{
+    struct uct *t = *state;
+    uint16_t port;
+    struct uct_sink *listener = listen_here(t, &port);
+    struct uc_ring_stats before, after;
+
+    assert_int_equal(fcntl(listener->number, F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(uc_fd_accept_start(listener->fd), 0);
+    before = uct_stats(t);
+    uct_turn(t, 20000000);
+    after = uct_stats(t);
+    assert_true(after.kernel_entries - before.kernel_entries <= 3);
+    uct_peer(t, uct_connect(port, 0));
+    UCT_UNTIL(t, listener->accepts == 1);
+}
+
+static void connections_that_wait_are_accepted_at_once(void **state)
+{
+    struct uct *t = *state;
+    uint16_t port;
+    struct uct_sink *listener = listen_here(t, &port);
+
+    for (int i = 0; i < 300; i++)
+        uct_peer(t, uct_connect(port, 0));
+    assert_int_equal(uc_fd_accept_start(listener->fd), 0);
+    UCT_UNTIL(t, listener->accepts == 300);
+}
+
+static void what_was_accepted_after_stop_comes_first_at_the_next_start(void **state)
+{
+    struct uct *t = *state;
+    uint16_t port;
+    struct uct_sink *listener = listen_here(t, &port);
+    uint32_t made = 0;
+
+    assert_int_equal(uc_fd_accept_start(listener->fd), 0);
+    uct_turn(t, 0);
+    for (int round = 0; round < 100; round++) {
+        uint32_t before;
+
+        uct_peer(t, uct_connect(port, 0));
+        uct_peer(t, uct_connect(port, 0));
+        made += 2;
+        assert_int_equal(uc_fd_recv_stop(listener->fd), 0);
+        listener->stopped = true;
+        before = listener->accepts;
+        uct_turn(t, 0);
+        uct_turn(t, 0);
+        assert_int_equal(listener->accepts, before);
+        assert_int_equal(uc_fd_accept_start(listener->fd), 0);
+        listener->stopped = false;
+        if (round % 2)
+            UCT_UNTIL(t, listener->accepts == made);
+    }
+    UCT_UNTIL(t, listener->accepts == made);
+}
+
+/* Tear-down sees whether a descriptor was left open. */
+static void what_was_accepted_after_stop_is_closed_with_the_listener(void **state)
+{
+    struct uct *t = *state;
+
+    for (int round = 0; round < 30; round++) {
+        uint16_t port;
+        struct uct_sink *listener = listen_here(t, &port);
+
+        assert_int_equal(uc_fd_accept_start(listener->fd), 0);
+        uct_turn(t, 0);
+        uct_peer(t, uct_connect(port, 0));
+        if (round % 2)
+            assert_int_equal(uc_fd_recv_stop(listener->fd), 0);
+        if (round % 3)
+            uct_close_now(t, listener);
+        else
+            assert_int_equal(uc_fd_close(listener->fd, UC_CLOSE_ABORT | UC_CLOSE_NOW), 0);
+    }
+}
+
+
+static void emfile_is_reported_and_accepting_can_start_again(void **state)
+{
+    struct uct *t = *state;
+    uint16_t port;
+    struct uct_sink *listener = listen_here(t, &port);
+    struct rlimit before, low;
+
+    for (int i = 0; i < 4; i++)
+        uct_peer(t, uct_connect(port, 0));
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    low = before;
+    low.rlim_cur = 64;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    for (int hole = dup(0); hole >= 0; hole = dup(0))
+        uct_peer(t, hole);
+    assert_int_equal(uc_fd_accept_start(listener->fd), 0);
+    for (int turn = 0; turn < 20 && !listener->ends; turn++)
+        uct_turn(t, 100000000);
+    setrlimit(RLIMIT_NOFILE, &before);
+    assert_int_equal(listener->ends, 1);
+    assert_int_equal(listener->accept_result, -EMFILE);
+    assert_true(listener->end_flags & UC_EVENT_ENDED);
+    assert_int_equal(uc_fd_accept_start(listener->fd), 0);
+    UCT_UNTIL(t, listener->accepts == 4);
+    assert_int_equal(listener->ends, 1);
+}
+
+static void what_does_not_listen_ends_with_an_error(void **state)
+{
+    struct uct *t = *state;
+    struct uct_link link = uct_link(t, NULL, 0);
+
+    assert_int_equal(uc_fd_accept_start(link.sink->fd), 0);
+    UCT_UNTIL(t, link.sink->ends);
+    assert_int_equal(link.sink->accept_result, -EINVAL);
+}
+
+static void accepting_twice_is_refused(void **state)
+{
+    struct uct *t = *state;
+    uint16_t port;
+    struct uct_sink *listener = listen_here(t, &port);
+
+    assert_int_equal(uc_fd_accept_start(listener->fd), 0);
+    assert_int_equal(uc_fd_accept_start(listener->fd), -EALREADY);
+    assert_int_equal(uc_fd_recv_start(listener->fd), -EBUSY);
+    assert_int_equal(uc_fd_recv_stop(listener->fd), 0);
+    assert_int_equal(uc_fd_recv_stop(listener->fd), -EALREADY);
+}
+
+static void one_record_at_a_time_loses_no_connection(void **state)
+{
+    struct uct *t = *state;
+    uint16_t port;
+    struct uct_sink *listener = listen_here(t, &port);
+
+    t->max_events = 1;
+    assert_int_equal(uc_fd_accept_start(listener->fd), 0);
+    for (int i = 0; i < 200; i++)
+        uct_peer(t, uct_connect(port, 0));
+    UCT_UNTIL(t, listener->accepts == 200);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UCT_EVERYWHERE(connections_are_accepted),
+        UCT_EVERYWHERE(a_nonblocking_listener_works_as_well),
+        UCT_EVERYWHERE(connections_that_wait_are_accepted_at_once),
+        UCT_EVERYWHERE(what_was_accepted_after_stop_comes_first_at_the_next_start),
+        UCT_EVERYWHERE(what_was_accepted_after_stop_is_closed_with_the_listener),
+        UCT_EVERYWHERE(emfile_is_reported_and_accepting_can_start_again),
+        UCT_EVERYWHERE(what_does_not_listen_ends_with_an_error),
+        UCT_EVERYWHERE(accepting_twice_is_refused),
+        UCT_EVERYWHERE(one_record_at_a_time_loses_no_connection),
+    };
+
+    return UCT_RUN("accept", tests);
+}

@@ -1,0 +1,144 @@
+/* A ring inside another event loop: its eventfd, and its own descriptor. */
+#include <errno.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "support.h"
+
+static int epoll_on(struct uct *t, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    int epoll = uct_peer(t, epoll_create1(EPOLL_CLOEXEC));
+
+    assert_int_equal(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event), 0);
+    return epoll;
+}
+
+/* What an embedding loop does with the ring when it is told that there is something to take. */
+static void take_everything(struct uct *t, int event_fd)
+{
+    uint64_t value;
+
+    if (event_fd >= 0 && read(event_fd, &value, sizeof(value)) < 0)
+        assert_int_equal(errno, EAGAIN);
+    while (uct_turn(t, 0) == (int)t->max_events)
+        ;
+}
+
+static void serve_from_epoll(struct uct *t, int fd, int event_fd, uint32_t max_events)
+{
+    struct uct_link links[10];
+    uint64_t sent[10] = {0};
+    int epoll = epoll_on(t, fd);
+
+    t->max_events = max_events;
+    for (int i = 0; i < 10; i++) {
+        links[i] = uct_link(t, NULL, 0);
+        assert_int_equal(uc_fd_recv_start(links[i].sink->fd), 0);
+    }
+    take_everything(t, event_fd);
+    for (int round = 0; round < 200; round++) {
+        struct uct_link *link = &links[round % 10];
+        struct epoll_event event;
+
+        uct_write_all(link->peer, 0, &sent[round % 10], 500);
+        uct_write_all(links[(round + 1) % 10].peer, 0, &sent[(round + 1) % 10], 500);
+        for (int i = 0; link->sink->received < sent[round % 10]; i++) {
+            if (i == 100 || epoll_wait(epoll, &event, 1, 5000) != 1)
+                fail_msg("the other loop is not told that there is something to take");
+            take_everything(t, event_fd);
+        }
+        if (round % 3 == 0) {
+            assert_true(uc_fd_send(link->sink->fd, "answer", 6, 0) > 0);
+            take_everything(t, event_fd);
+        }
+    }
+}
+
+static void an_eventfd_tells_another_loop(void **state)
+{
+    struct uct *t = *state;
+    int fd = uc_ring_event_fd(t->ring);
+
+    assert_true(fd >= 0);
+    assert_int_equal(uc_ring_event_fd(t->ring), fd);
+    serve_from_epoll(t, fd, fd, UCT_EVENTS);
+}
+
+static void an_eventfd_tells_another_loop_that_takes_one_at_a_time(void **state)
+{
+    struct uct *t = *state;
+    int fd = uc_ring_event_fd(t->ring);
+
+    assert_true(fd >= 0);
+    serve_from_epoll(t, fd, fd, 1);
+}
+
+static void the_rings_own_descriptor_tells_another_loop(void **state)
+{
+    struct uct *t = *state;
+    int fd = uc_ring_poll_fd(t->ring);
+
+    assert_true(fd >= 0);
+    serve_from_epoll(t, fd, -1, UCT_EVENTS);
+}
+
+static bool is_readable(int fd, int timeout_ms)
+{
+    struct pollfd readable = {.fd = fd, .events = POLLIN};
+
+    return poll(&readable, 1, timeout_ms) == 1;
+}
+
+static void the_rings_own_descriptor_is_quiet_when_all_is_taken(void **state)
+{
+    struct uct *t = *state;
+    struct uct_link link = uct_link(t, NULL, 0);
+    uint64_t sent = 0;
+    int fd = uc_ring_poll_fd(t->ring);
+
+    assert_int_equal(uc_fd_recv_start(link.sink->fd), 0);
+    uct_turn(t, 0);
+    assert_false(is_readable(fd, 0));
+    for (int i = 0; i < 10; i++) {
+        uct_write_all(link.peer, 0, &sent, 10);
+        assert_true(is_readable(fd, 5000));
+        assert_true(is_readable(fd, 0));
+        take_everything(t, -1);
+        assert_int_equal(link.sink->received, sent);
+        take_everything(t, -1);
+        assert_false(is_readable(fd, 0));
+    }
+}
+
+static void a_wake_up_tells_another_loop(void **state)
+{
+    struct uct *t = *state;
+    int fd = uc_ring_event_fd(t->ring);
+
+    take_everything(t, fd);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(uc_ring_wake(t->ring), 0);
+        assert_true(is_readable(fd, 5000));
+        take_everything(t, fd);
+        assert_int_equal(uct_stats(t).wakeups, i + 1);
+    }
+}
+
+int main(void)
+{
+    static const struct uct_options plain = {.ring.features_off = UINT64_MAX};
+    const struct CMUnitTest tests[] = {
+        UCT(an_eventfd_tells_another_loop),
+        UCT_WITH(an_eventfd_tells_another_loop, "with nothing new", &plain),
+        UCT(an_eventfd_tells_another_loop_that_takes_one_at_a_time),
+        UCT(the_rings_own_descriptor_tells_another_loop),
+        UCT_WITH(the_rings_own_descriptor_tells_another_loop, "with nothing new", &plain),
+        UCT(the_rings_own_descriptor_is_quiet_when_all_is_taken),
+        UCT(a_wake_up_tells_another_loop),
+    };
+
+    return UCT_RUN("embed", tests);
+}

@@ -1,0 +1,267 @@
+/* Where the kernel, a limit or a policy says no. Each case runs in a child that it ends with. */
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "support.h"
+
+/* From now on this process is answered with @error when it calls @number. */
+static bool forbid(int number, int error)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
+
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/* A ring is refused with @error, and the probe's sentence names @knob. */
+static int is_refused(int error, const char *knob)
+{
+    struct uc_probe probe = {.size = sizeof(probe)};
+    int before = uct_count_fds();
+    uc_ring *ring = NULL;
+
+    UCT_CHECK(uc_ring_new(NULL, &ring) == error);
+    UCT_CHECK(!ring);
+    UCT_CHECK(uc_probe(&probe) == 0);
+    UCT_CHECK(probe.error == error);
+    UCT_CHECK(strstr(probe.reason, knob) != NULL);
+    UCT_CHECK(strlen(probe.reason) < sizeof(probe.reason) - 1);
+    UCT_CHECK(uct_count_fds() == before);
+    return 0;
+}
+
+static int forbid_setup(void *argument)
+{
+    int error = *(const int *)argument;
+
+    UCT_CHECK(forbid(SYS_io_uring_setup, error));
+    return is_refused(-error, "seccomp");
+}
+
+static void a_seccomp_filter_is_named(void **state)
+{
+    static const int errors[] = {EPERM, ENOSYS, EACCES};
+
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(uct_in_child(forbid_setup, (void *)&errors[i]), 0);
+}
+
+/* Registering is refused: a ring without what it would have brought still works. */
+static int forbid_register(void *argument)
+{
+    struct uct *t;
+    struct uct_link link;
+    uint64_t sent = 0;
+
+    UCT_CHECK(forbid(SYS_io_uring_register, EPERM));
+    if (uc_ring_new(NULL, &(uc_ring *){NULL}) < 0)
+        return 0; /* refused as a whole: fine, if nothing hangs */
+    t = uct_open(NULL);
+    link = uct_link(t, NULL, 0);
+    if (uc_fd_recv_start(link.sink->fd) < 0 ||
+        uc_ring_wait(t->ring, t->events, t->max_events, 0) < 0)
+        return 0;
+    uct_write_all(link.peer, 0, &sent, 10000);
+    UCT_UNTIL(t, link.sink->received == sent);
+    return 0;
+}
+
+static void a_seccomp_filter_on_register_does_not_hang(void **state)
+{
+    assert_int_equal(uct_in_child(forbid_register, NULL), 0);
+}
+
+static int forbid_enter(void *argument)
+{
+    struct uct *t = uct_open(argument);
+    struct uct_link link = uct_link(t, NULL, 0);
+    uint64_t begin = uct_now_ms(), sent = 0;
+    int port_holder = uct_listen(0, 1, 0), again;
+    uint16_t port = uct_port(port_holder);
+    struct uct_sink *listener = uct_attach(t, port_holder, NULL);
+
+    UCT_CHECK(uc_fd_recv_start(link.sink->fd) == 0);
+    UCT_CHECK(uc_fd_accept_start(listener->fd) == 0);
+    UCT_CHECK(uct_turn(t, 0) == 0);
+    UCT_CHECK(forbid(SYS_io_uring_enter, EPERM));
+    uct_write_all(link.peer, 0, &sent, 100);
+    UCT_CHECK(uc_ring_wait(t->ring, t->events, 1, 1000000000) == -EPERM);
+    UCT_CHECK(uc_ring_wait(t->ring, t->events, 1, -1) == -EPERM);
+    UCT_CHECK(uc_fd_recv_stop(link.sink->fd) == -EPERM);
+    UCT_CHECK(uc_op_nop(t->ring, 0, NULL) == -EPERM);
+    UCT_CHECK(uc_ring_wake(t->ring) == 0);
+    UCT_CHECK(uc_ring_free(t->ring) == NULL);
+    UCT_CHECK(uc_fd_free(link.sink->fd) == NULL);
+    UCT_CHECK(uc_fd_free(listener->fd) == NULL);
+    UCT_CHECK(close(port_holder) == 0);
+    again = uct_listen(port, 1, 0);
+    UCT_CHECK(again >= 0);
+    UCT_CHECK(uct_now_ms() - begin < 5000);
+    return 0;
+}
+
+static void a_seccomp_filter_set_up_later_ends_the_wait_and_freeing_works(void **state)
+{
+    static const struct uct_options plain = {.ring.features_off = UINT64_MAX};
+
+    assert_int_equal(uct_in_child(forbid_enter, NULL), 0);
+    assert_int_equal(uct_in_child(forbid_enter, (void *)&plain), 0);
+}
+
+static int no_locked_memory(void *argument)
+{
+    struct uc_probe probe = {.size = sizeof(probe)};
+
+    UCT_CHECK(uct_become_nobody(0));
+    UCT_CHECK(is_refused(-ENOMEM, "RLIMIT_MEMLOCK") == 0);
+    UCT_CHECK(uc_probe(&probe) == 0);
+    UCT_CHECK(probe.memlock_bytes == 0);
+    UCT_CHECK(probe.memlock_exempt == 0);
+    return 0;
+}
+
+static bool rings_are_charged(void)
+{
+    struct uc_probe probe = {.size = sizeof(probe)};
+
+    return uc_probe(&probe) == 0 &&
+           (probe.kernel_major > 6 || (probe.kernel_major == 6 && probe.kernel_minor >= 14));
+}
+
+static void no_locked_memory_is_named(void **state)
+{
+    if (geteuid() != 0 || !rings_are_charged())
+        skip();
+    assert_int_equal(uct_in_child(no_locked_memory, NULL), 0);
+}
+
+static int many_rings(void *argument)
+{
+    UCT_CHECK(uct_become_nobody(8 << 20));
+    for (int i = 0; i < 500; i++) {
+        struct uct *t = uct_open(NULL);
+        struct uct_link link = uct_link(t, NULL, 0);
+        uint64_t sent = 0;
+
+        UCT_CHECK(uc_fd_recv_start(link.sink->fd) == 0);
+        uct_write_all(link.peer, 0, &sent, 100);
+        UCT_UNTIL(t, link.sink->received == sent);
+        UCT_CHECK(uct_close(t));
+    }
+    return 0;
+}
+
+static void five_hundred_rings_fit_into_eight_mib_one_after_the_other(void **state)
+{
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(uct_in_child(many_rings, NULL), 0);
+}
+
+static int many_rings_at_once(void *argument)
+{
+    enum { COUNT = 1000 };
+    uc_ring **rings = calloc(COUNT, sizeof(*rings));
+    struct uc_pool_options small = {
+        .size = sizeof(small), .buffer_bytes = 4096, .buffer_count = 1, .buffer_max = 1};
+    struct uc_ring_info info = {.size = sizeof(info)};
+    int made = 0, r = 0;
+
+    UCT_CHECK(rings && uct_become_nobody(1 << 20));
+    while (made < COUNT) {
+        struct uc_ring_options options = {.size = sizeof(options)};
+
+        UCT_CHECK(uc_pool_new(&small, &options.pool) == 0);
+        r = uc_ring_new(&options, &rings[made]);
+        uc_pool_free(options.pool);
+        if (r < 0)
+            break;
+        made++;
+    }
+    UCT_CHECK(r == -ENOMEM && made > 1);
+    UCT_CHECK(uc_ring_get_info(rings[made - 1], &info) == 0);
+    UCT_CHECK(info.halvings > 0 && info.sq_entries < 128);
+    for (int i = 0; i < made; i++)
+        UCT_CHECK(uc_ring_free(rings[i]) == NULL);
+    r = uc_ring_new(NULL, &rings[0]);
+    UCT_CHECK(r == 0);
+    uc_ring_free(rings[0]);
+    free(rings);
+    return 0;
+}
+
+static void rings_get_smaller_before_they_are_refused(void **state)
+{
+    if (geteuid() != 0 || !rings_are_charged())
+        skip();
+    assert_int_equal(uct_in_child(many_rings_at_once, NULL), 0);
+}
+
+static int no_descriptors(void *argument)
+{
+    struct rlimit none = {3, 3};
+
+    UCT_CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    return uc_ring_new(NULL, &(uc_ring *){NULL}) == -EMFILE ? 0 : __LINE__;
+}
+
+static void no_descriptor_for_a_ring_is_told(void **state)
+{
+    assert_int_equal(uct_in_child(no_descriptors, NULL), 0);
+}
+
+/* With one descriptor after the other allowed, making a ring fails at each of its steps. */
+static int few_descriptors(void *argument)
+{
+    struct rlimit few;
+    uc_ring *ring = NULL;
+    int before = uct_count_fds(), r = -EMFILE;
+
+    for (rlim_t limit = 3; limit < 100 && r < 0; limit++) {
+        few = (struct rlimit){limit, 100};
+        UCT_CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+        r = uc_ring_new(NULL, &ring);
+        UCT_CHECK(r == 0 || r == -EMFILE);
+    }
+    UCT_CHECK(r == 0);
+    uc_ring_free(ring);
+    few.rlim_cur = 100;
+    UCT_CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    UCT_CHECK(uct_count_fds() == before);
+    return 0;
+}
+
+static void a_ring_that_cannot_be_made_leaves_no_descriptor(void **state)
+{
+    assert_int_equal(uct_in_child(few_descriptors, NULL), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_seccomp_filter_is_named),
+        cmocka_unit_test(a_seccomp_filter_on_register_does_not_hang),
+        cmocka_unit_test(a_seccomp_filter_set_up_later_ends_the_wait_and_freeing_works),
+        cmocka_unit_test(no_locked_memory_is_named),
+        cmocka_unit_test(five_hundred_rings_fit_into_eight_mib_one_after_the_other),
+        cmocka_unit_test(rings_get_smaller_before_they_are_refused),
+        cmocka_unit_test(no_descriptor_for_a_ring_is_told),
+        cmocka_unit_test(a_ring_that_cannot_be_made_leaves_no_descriptor),
+    };
+
+    return UCT_RUN("limits", tests);
+}

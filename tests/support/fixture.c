@@ -1,0 +1,182 @@
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "support.h"
+
+static int count_entries(const char *path, const char *without)
+{
+    DIR *directory = opendir(path);
+    struct dirent *entry;
+    char name[512], comm[32] = "";
+    int count = 0;
+
+    while (directory && (entry = readdir(directory))) {
+        FILE *file;
+
+        if (entry->d_name[0] == '.')
+            continue;
+        count++;
+        if (!without)
+            continue;
+        snprintf(name, sizeof(name), "%s/%s/comm", path, entry->d_name);
+        file = fopen(name, "re");
+        if (file && fgets(comm, sizeof(comm), file) && strncmp(comm, without, strlen(without)) == 0)
+            count--;
+        if (file)
+            fclose(file);
+    }
+    if (directory)
+        closedir(directory);
+    return count;
+}
+
+int uct_count_fds(void)
+{
+    return count_entries("/proc/self/fd", NULL) - 1;
+}
+
+int uct_count_threads(void)
+{
+    return count_entries("/proc/self/task", "iou-wrk");
+}
+
+struct uct *uct_open(const struct uct_options *options)
+{
+    struct uct_options none = {.ring.size = sizeof(none.ring)};
+    struct uct *t = calloc(1, sizeof(*t));
+
+    assert_non_null(t);
+    if (!options)
+        options = &none;
+    none = *options;
+    none.ring.size = sizeof(none.ring);
+    t->max_events = options->max_events ? options->max_events : UCT_EVENTS;
+    t->fds_before = uct_count_fds();
+    if (options->pool.buffer_count) {
+        none.pool.size = sizeof(none.pool);
+        assert_int_equal(uc_pool_new(&none.pool, &t->pool), 0);
+        t->pool_is_mine = true;
+        none.ring.pool = t->pool;
+    }
+    assert_int_equal(uc_ring_new(&none.ring, &t->ring), 0);
+    t->pool = uc_ring_pool(t->ring);
+    return t;
+}
+
+struct uc_ring_stats uct_stats(struct uct *t)
+{
+    struct uc_ring_stats stats = {.size = sizeof(stats)};
+
+    assert_int_equal(uc_ring_get_stats(t->ring, &stats), 0);
+    return stats;
+}
+
+#define EXPECT(condition)                                                                          \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "tear-down: %s does not hold\n", #condition);                          \
+            fine = false;                                                                          \
+        }                                                                                          \
+    } while (0)
+
+static bool end_everything(struct uct *t)
+{
+    uint64_t until = uct_now_ms() + UCT_DEADLINE_MS;
+    bool fine = true;
+
+    for (uint32_t i = 0; i < t->sink_count; i++)
+        if (!t->sinks[i]->closed)
+            uc_fd_close(t->sinks[i]->fd, UC_CLOSE_ABORT);
+    for (uint32_t i = 0; i < t->sink_count; i++)
+        while (!t->sinks[i]->closed && uct_now_ms() < until)
+            uct_turn(t, 10000000);
+    while (uct_stats(t).in_flight && uct_now_ms() < until)
+        uct_turn(t, 1000000);
+    uct_turn(t, 0); /* takes back the last payloads */
+    for (uint32_t i = 0; i < t->sink_count; i++) {
+        struct uct_sink *sink = t->sinks[i];
+
+        EXPECT(sink->closed == 1);
+        EXPECT(sink->after_closed == 0);
+        EXPECT(sink->mismatches == 0);
+        EXPECT(sink->unasked == 0);
+        uc_fd_free(sink->fd);
+    }
+    return fine;
+}
+
+static bool check_ring(struct uct *t)
+{
+    struct uc_ring_stats stats = uct_stats(t);
+    struct uc_pool_stats pool = {.size = sizeof(pool)};
+    bool fine = true;
+
+    EXPECT(stats.in_flight == 0);
+    EXPECT(stats.stale == 0);
+    EXPECT(stats.attached == 0);
+    EXPECT(stats.submissions == stats.completions);
+    EXPECT(uc_pool_get_stats(t->pool, &pool) == 0);
+    EXPECT(pool.free + pool.in_flight + pool.completed + pool.leased + pool.quarantine ==
+           pool.buffers);
+    EXPECT(pool.completed == 0);
+    EXPECT(pool.leased == 0);
+    return fine;
+}
+
+bool uct_close(struct uct *t)
+{
+    uint64_t until = uct_now_ms() + 2000;
+    bool fine = true;
+
+    if (t->ring) {
+        fine = end_everything(t);
+        fine &= check_ring(t);
+        uc_ring_free(t->ring);
+    }
+    for (uint32_t i = 0; i < t->sink_count; i++)
+        free(t->sinks[i]);
+    if (t->pool_is_mine) {
+        struct uc_pool_stats pool = {.size = sizeof(pool)};
+
+        EXPECT(uc_pool_get_stats(t->pool, &pool) == 0);
+        EXPECT(pool.free + pool.quarantine == pool.buffers);
+        uc_pool_free(t->pool);
+    }
+    for (uint32_t i = 0; i < t->peer_count; i++)
+        close(t->peers[i]);
+    for (uint32_t i = 0; i < t->accepted_count; i++)
+        close(t->accepted[i]);
+    EXPECT(uct_count_fds() == t->fds_before);
+    while (uct_count_threads() > 1 && uct_now_ms() < until)
+        ;
+    EXPECT(uct_count_threads() == 1);
+    free(t);
+    return fine;
+}
+
+int uct_set_up(void **state)
+{
+    *state = uct_open(*state);
+    return 0;
+}
+
+int uct_tear_down(void **state)
+{
+    return uct_close(*state) ? 0 : -1;
+}
+
+int uct_main(const char *name, const struct CMUnitTest *tests, size_t count)
+{
+    struct uc_probe probe = {.size = sizeof(probe)};
+
+    if (uc_probe(&probe) < 0)
+        return 1;
+    if (probe.error) {
+        fprintf(stderr, "%s: %s\n", name, probe.reason);
+        return getenv("UC_REQUIRE_IO_URING") ? 1 : 77;
+    }
+    return _cmocka_run_group_tests(name, tests, count, NULL, NULL);
+}
