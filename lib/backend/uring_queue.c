@@ -34,6 +34,15 @@ static uint32_t flush(struct uci_uring *uring)
     return sq_pending(uring);
 }
 
+/* Whether the kernel has anything for us that only an entry brings: deferred task work, or
+ * completions that found no room. */
+static bool kernel_has_news(const struct uci_uring *uring)
+{
+    if (!(uring->setup_flags & IORING_SETUP_TASKRUN_FLAG))
+        return true;
+    return IO_URING_READ_ONCE(*uring->ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
 int uci_uring_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns)
 {
     struct uci_uring *uring = uci_uring_of(backend);
@@ -51,6 +60,8 @@ int uci_uring_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns)
             return 0;
         pending = 0;
     }
+    if (!wait && !pending && !(flags & IORING_ENTER_SQ_WAKEUP) && !kernel_has_news(uring))
+        return 0;
     if (wait && timeout_ns >= 0) {
         time.tv_sec = timeout_ns / 1000000000;
         time.tv_nsec = timeout_ns % 1000000000;

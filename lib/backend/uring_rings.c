@@ -60,12 +60,26 @@ static size_t page_up(size_t bytes)
     return (bytes + page - 1) / page * page;
 }
 
+/* Task work is deferred to our entries, or at least causes no interrupt; either way the kernel
+ * shows by a flag in memory that there is some. */
+static uint32_t with_task_work(const struct uci_backend_options *options, uint32_t flags)
+{
+    flags &= ~(uint32_t)(IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG);
+    if (flags & IORING_SETUP_SQPOLL)
+        return flags;
+    if (!(flags & IORING_SETUP_DEFER_TASKRUN) && !(options->features_off & UC_FEATURE_COOP_TASKRUN))
+        flags |= IORING_SETUP_COOP_TASKRUN;
+    if (flags & (IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN))
+        flags |= IORING_SETUP_TASKRUN_FLAG;
+    return flags;
+}
+
 static uint32_t first_flags(const struct uci_backend_options *options)
 {
     uint32_t flags = IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL |
                      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_NO_MMAP;
 
-    /* With SQPOLL the kernel thread runs task work: the two TASKRUN flags exclude it. */
+    /* With SQPOLL the kernel thread runs task work: the TASKRUN flags exclude it. */
     if (options->sqpoll != UC_SQPOLL_OFF)
         flags |= IORING_SETUP_SQPOLL;
     else
@@ -75,10 +89,7 @@ static uint32_t first_flags(const struct uci_backend_options *options)
             flags &= ~strips[i].setup_flag;
     if (!(flags & IORING_SETUP_SINGLE_ISSUER))
         flags &= ~(uint32_t)IORING_SETUP_DEFER_TASKRUN;
-    if (!(flags & (IORING_SETUP_SQPOLL | IORING_SETUP_DEFER_TASKRUN)) &&
-        !(options->features_off & UC_FEATURE_COOP_TASKRUN))
-        flags |= IORING_SETUP_COOP_TASKRUN;
-    return flags;
+    return with_task_work(options, flags);
 }
 
 static int memory_new(struct uci_uring *uring, struct io_uring_params *params, uint32_t sq_entries)
@@ -186,6 +197,8 @@ static bool strip_one(const struct uci_backend_options *options, uint32_t *flags
         if (strips[i].setup_flag == IORING_SETUP_DEFER_TASKRUN &&
             !(options->features_off & UC_FEATURE_COOP_TASKRUN))
             *flags |= IORING_SETUP_COOP_TASKRUN;
+        if (!(*flags & (IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN)))
+            *flags &= ~(uint32_t)IORING_SETUP_TASKRUN_FLAG;
         return true;
     }
     return false;

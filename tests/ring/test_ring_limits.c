@@ -90,7 +90,7 @@ static int forbid_enter(void *argument)
     struct uct *t = uct_open(argument);
     struct uct_link link = uct_link(t, NULL, 0);
     uint64_t begin = uct_now_ms(), sent = 0;
-    int port_holder = uct_listen(0, 1, 0), again;
+    int port_holder = uct_listen(0, 1, 0), again, r;
     uint16_t port = uct_port(port_holder);
     struct uct_sink *listener = uct_attach(t, port_holder, NULL);
 
@@ -99,7 +99,9 @@ static int forbid_enter(void *argument)
     UCT_CHECK(uct_turn(t, 0) == 0);
     UCT_CHECK(forbid(SYS_io_uring_enter, EPERM));
     uct_write_all(link.peer, 0, &sent, 100);
-    UCT_CHECK(uc_ring_wait(t->ring, t->events, 1, 1000000000) == -EPERM);
+    while ((r = uc_ring_wait(t->ring, t->events, 1, 1000000000)) > 0)
+        ; /* what the kernel had put there by itself */
+    UCT_CHECK(r == -EPERM);
     UCT_CHECK(uc_ring_wait(t->ring, t->events, 1, -1) == -EPERM);
     UCT_CHECK(uc_fd_recv_stop(link.sink->fd) == -EPERM);
     UCT_CHECK(uc_op_nop(t->ring, 0, NULL) == -EPERM);
