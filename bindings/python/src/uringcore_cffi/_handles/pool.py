@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from uringcore_cffi._ffi.errors import answer_error
 from uringcore_cffi._ffi.library import CData, ffi, lib
+
+_HEAP_KEPT_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,18 @@ class PoolStats:
     registered_bytes: int
 
 
+@cache
+def keep_heap() -> None:
+    """Have glibc keep freed memory instead of giving it back page by page, once in a process.
+
+    Every payload becomes a bytes object of up to a whole buffer and dies soon after. As long as
+    nothing large was ever freed, glibc returns the top of its heap to the kernel at every 128 KiB
+    and faults it in again: half of the time of a bulk transfer. Freeing one large block raises
+    its limits to that size (mallopt(3), M_MMAP_THRESHOLD: they adjust themselves).
+    """
+    bytes(_HEAP_KEPT_BYTES)
+
+
 class Pool:
     """A pool of receive buffers: a ring's own, or one made here to be given to a ring.
 
@@ -40,6 +55,7 @@ class Pool:
     __slots__ = ("_owned", "handle", "memory")
 
     def __init__(self, handle: CData, *, owned: bool) -> None:
+        keep_heap()
         self.handle = handle
         self._owned = owned
         self.memory: Any = ffi.buffer(lib.uc_pool_base(handle), lib.uc_pool_reserved(handle))
