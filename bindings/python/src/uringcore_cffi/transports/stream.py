@@ -21,20 +21,17 @@ CLOSED              connection_lost(), then the socket is closed
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 import warnings
 from asyncio.log import logger
 from collections import deque
 from contextvars import copy_context
-from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
 
-from uringcore_cffi._ffi.errors import answer_error, result_error
-from uringcore_cffi._handles.events import CLOSED, LOW_WATER, RECV, SEND_FAILED, SENT, SHUTDOWN
-from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, SEND_REFERENCE, Fd, keep_alive
+from uringcore_cffi._ffi.errors import result_error
+from uringcore_cffi._handles.events import CLOSED, RECV, SEND_FAILED, SENT, SHUTDOWN
+from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, Fd
 from uringcore_cffi._loop.compat import (
-    LOG_THRESHOLD_FOR_CONNLOST_WRITES,
     SERVER_KNOWS_CLIENTS,
     TransportSocket,
     attach_to_server,
@@ -43,25 +40,14 @@ from uringcore_cffi._loop.compat import (
     set_nodelay,
     set_result_unless_cancelled,
 )
-from uringcore_cffi.transports.flow_control import FlowControl
+from uringcore_cffi.transports.reading import ReadSide
+from uringcore_cffi.transports.writing import WriteSide
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from uringcore_cffi._loop.loop import UringEventLoop
 
-# From this size on, bytes are passed to the kernel where they are instead of being copied.
-REFERENCE_BYTES = 16 * 1024
 
-# Context.run, or _run_here when the connection's context has been entered already.
-_Runner = Callable[..., Any]
-
-
-def _run_here(function: Callable[..., Any], *args: Any) -> Any:
-    return function(*args)
-
-
-class SocketTransport(FlowControl, asyncio.Transport):
+class SocketTransport(ReadSide, WriteSide, asyncio.Transport):
     """A stream socket on the loop."""
 
     _start_tls_compatible = True
@@ -166,266 +152,10 @@ class SocketTransport(FlowControl, asyncio.Transport):
         """Return the protocol; None when the connection is lost."""
         return self._protocol
 
-    def _choose_receiver(self) -> None:
-        """Decide whether data may take the short way to data_received()."""
-        if self._buffered or self._paused or self._closing or self._stash:
-            self.receive = None
-        else:
-            self.receive = partial(self._context.run, self._protocol.data_received)
-
     def _call_connection_made(self) -> None:
         if not self._made:
             self._made = True
             self._protocol.connection_made(self)
-
-    def _start_reading(self) -> None:
-        """Begin or go on to receive; what is in the stash comes first."""
-        if self._stash:
-            self._deliver_stash()
-        if self._paused or self._closing or self._fd is None:
-            return
-        self._choose_receiver()
-        answer = self._fd.recv_start()
-        if answer not in (0, -errno.EALREADY, -errno.ENOTCONN):
-            self._fatal_error(answer_error(answer, "uc_fd_recv_start"), "Fatal read error")
-        if not self._loop._in_turn:
-            self._loop._ring.flush()
-
-    # Reading
-
-    def is_reading(self) -> bool:
-        """Tell whether data may arrive at the protocol."""
-        return not self._paused and not self._closing
-
-    def pause_reading(self) -> None:
-        """Deliver nothing until resume_reading(); the peer feels it when its window is full."""
-        if self._closing or self._paused:
-            return
-        self._paused = True
-        self.receive = None
-        if self._fd is not None:
-            self._fd.recv_stop()
-        if self._loop.get_debug():
-            logger.debug("%r pauses reading", self)
-
-    def resume_reading(self) -> None:
-        """Deliver again, beginning with what had arrived when reading was paused."""
-        if self._closing or not self._paused:
-            return
-        self._paused = False
-        if self._stash:
-            self._loop._call_internal(self._start_reading, context=self._context)
-        elif self._made:
-            self._start_reading()
-        if self._loop.get_debug():
-            logger.debug("%r resumes reading", self)
-
-    def receive_failed(self, exc: BaseException) -> None:
-        """End the connection: data_received() raised."""
-        self._fatal_error(exc, "Fatal error: protocol.data_received() call failed.")
-
-    def _on_recv(self, following: int, result: int, offset: int) -> None:
-        if self._closing:
-            return
-        loop = self._loop
-        if result < 0:
-            self._fatal_error(result_error(result), "Fatal read error on socket transport")
-        elif result > 0 and self._buffered and not self._paused and not self._stash:
-            self._fill_buffers(following, memoryview(loop._memory)[offset : offset + result])
-        elif result > 0 or self._paused:
-            data = loop._memory[offset : offset + result] if result else b""
-            self._stash += (data,)
-            loop._cursor = following
-        else:
-            # The end is delivered in turn, by a step that can be taken up again.
-            handle = loop._internal_handle(self._start_reading, (), self._context)
-            loop._ready += (handle,)
-            self._stash += (b"",)
-            loop._cursor = following
-
-    def _fill_buffers(self, following: int, data: memoryview) -> None:
-        """Give one record's data to a BufferedProtocol, in as many pieces as its buffers need."""
-        loop = self._loop
-        run = self._context.run
-        count = self._fill_buffer(data, run)
-        if count == 0:
-            return
-        if count < len(data):
-            handle = loop._internal_handle(self._start_reading, (), self._context)
-            loop._ready += (handle,)
-            self._stash += (bytes(data[count:]),)
-        loop._cursor = following
-        self._buffer_updated(count, run)
-
-    def _fill_buffer(self, data: memoryview | bytes, run: _Runner) -> int:
-        """Copy as much as fits into one get_buffer(); 0: the connection has failed."""
-        try:
-            buffer = memoryview(run(self._protocol.get_buffer, -1))
-            if not buffer.nbytes:
-                raise RuntimeError("get_buffer() returned an empty buffer")
-            count = min(buffer.nbytes, len(data))
-            buffer.cast("B")[:count] = data[:count]
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as exc:
-            self._fatal_error(exc, "Fatal error: protocol.get_buffer() call failed.")
-            return 0
-        return count
-
-    def _buffer_updated(self, count: int, run: _Runner) -> None:
-        try:
-            run(self._protocol.buffer_updated, count)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as exc:
-            self._fatal_error(exc, "Fatal error: protocol.buffer_updated() call failed.")
-
-    def _deliver_stash(self) -> None:
-        """Deliver what was received while the protocol paused. May be called again at any time."""
-        stash = self._stash
-        while stash and not self._paused and not self._closing:
-            data = stash[0]
-            if not data:
-                self._deliver_eof()
-                stash.clear()
-            elif self._buffered:
-                count = self._fill_buffer(data, _run_here)
-                if count == len(data):
-                    del stash[0]
-                else:
-                    stash[0] = data[count:]
-                if count:
-                    self._buffer_updated(count, _run_here)
-            else:
-                receive = self._protocol.data_received
-                del stash[0]
-                try:
-                    receive(data)
-                except (SystemExit, KeyboardInterrupt):
-                    raise
-                except BaseException as exc:
-                    self.receive_failed(exc)
-
-    def _deliver_eof(self) -> None:
-        """Call eof_received() once, and close unless it wants to go on writing."""
-        if not self._eof_delivered:
-            if self._loop.get_debug():
-                logger.debug("%r received EOF", self)
-            self._eof_delivered = self._close_after_eof = True
-            try:
-                keep_open = self._protocol.eof_received()
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as exc:
-                self._fatal_error(exc, "Fatal error: protocol.eof_received() call failed.")
-                return
-            if keep_open:
-                self._close_after_eof = False
-        if self._close_after_eof:
-            self.close()
-
-    # Writing
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Queue data; it leaves at the end of the turn together with all else."""
-        if self._writable and data.__class__ is bytes and 0 < len(data) < REFERENCE_BYTES:
-            size = self._send(data, len(data), 0)
-        else:
-            size = self._write_otherwise(data)
-            if size == 0:
-                return
-        if not 0 <= size <= self._high_water:
-            if size < 0:
-                self._send_refused(size)
-                return
-            self._pause_protocol_above_high(size)
-        if not self._loop._in_turn:
-            self._loop._ring.flush()
-
-    def _write_otherwise(self, data: Any) -> int:
-        """Write what is not a small bytes object, or complain; return as send() does, or 0."""
-        if not isinstance(data, (bytes, bytearray, memoryview)):
-            raise TypeError(
-                f"data argument must be a bytes-like object, not {type(data).__name__!r}"
-            )
-        if self._eof:
-            raise RuntimeError("Cannot call write() after write_eof()")
-        if not data:
-            return 0
-        if self._conn_lost:
-            if self._conn_lost >= LOG_THRESHOLD_FOR_CONNLOST_WRITES:
-                logger.warning("socket.send() raised exception.")
-            self._conn_lost += 1
-            return 0
-        if isinstance(data, bytes) and len(data) >= REFERENCE_BYTES:
-            return self._send_reference(data)
-        if not isinstance(data, bytes):
-            # The kernel may read later than the caller changes it.
-            data = bytes(data)
-            if len(data) >= REFERENCE_BYTES:
-                return self._send_reference(data)
-        return self._send(data, len(data), 0)
-
-    def _send_reference(self, data: bytes) -> int:
-        """Send without copying: the object is kept until the kernel has let go of its memory."""
-        pointer = keep_alive(data)
-        references = self._references
-        references += (pointer,)
-        try:
-            size = self._send(pointer, len(data), SEND_REFERENCE)
-        except BaseException:
-            # Sent or not: nobody knows, so nothing is let go before the connection is closed.
-            self._hold_references = True
-            raise
-        if size < 0:
-            del references[-1]
-        return size
-
-    def _send_refused(self, answer: int) -> None:
-        """Deal with a send that was not queued; a failed connection is reported by its record."""
-        code = -answer
-        if code in (errno.EPIPE, errno.ESHUTDOWN, errno.ECHILD, errno.ESTALE):
-            self._conn_lost += 1
-            return
-        raise answer_error(answer, "uc_fd_send")
-
-    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        """Write several pieces as one."""
-        if self._eof:
-            raise RuntimeError("Cannot call writelines() after write_eof()")
-        self.write(b"".join(list_of_data))
-
-    def _on_sent(self, following: int, result: int, flags: int) -> None:
-        loop = self._loop
-        if flags & LOW_WATER and self._protocol_paused:
-            handle = loop._internal_handle(self._resume_protocol, (), self._context)
-            loop._ready += (handle,)
-        loop._cursor = following
-        # After the commit: letting go twice would let go of what the kernel still reads.
-        if not self._hold_references:
-            for _ in range(result):
-                self._references.popleft()
-
-    def get_write_buffer_size(self) -> int:
-        """Return the bytes that the kernel has not taken yet."""
-        return max(0, self._fd.queued_bytes()) if self._fd is not None else 0
-
-    def can_write_eof(self) -> bool:
-        """Sockets can."""
-        return True
-
-    def write_eof(self) -> None:
-        """End our side once everything written has been sent."""
-        if self._closing or self._eof:
-            return
-        self._eof = True
-        self._writable = False
-        assert self._fd is not None
-        answer = self._fd.shutdown()
-        if answer not in (0, -errno.EALREADY, -errno.EPIPE, -errno.ESHUTDOWN):
-            raise answer_error(answer, "uc_fd_shutdown")
-        if not self._loop._in_turn:
-            self._loop._ring.flush()
 
     # The end
 

@@ -1,0 +1,195 @@
+"""The read side of a stream transport: from records to the protocol.
+
+A record with bytes takes the short way, straight to data_received(), unless the protocol fills
+its own buffers, pauses, or is still owed something earlier: then the bytes go through the stash.
+The stash holds what was received and not delivered, in order; b"" in it is the end.
+"""
+
+from __future__ import annotations
+
+import errno
+from asyncio.log import logger
+from collections import deque
+from contextvars import Context
+from functools import partial
+from typing import Any, Callable
+
+from uringcore_cffi._ffi.errors import answer_error, result_error
+from uringcore_cffi._handles.fd import Fd
+
+# Context.run, or _run_here when the connection's context has been entered already.
+_Runner = Callable[..., Any]
+
+
+def _run_here(function: Callable[..., Any], *args: Any) -> Any:
+    return function(*args)
+
+
+class ReadSide:
+    """What SocketTransport does with what arrives."""
+
+    receive: Callable[[bytes], Any] | None
+    _loop: Any
+    _protocol: Any
+    _context: Context
+    _fd: Fd | None
+    _stash: deque[bytes]
+    _buffered: bool
+    _made: bool
+    _paused: bool
+    _closing: bool
+    _eof_delivered: bool
+    _close_after_eof: bool
+    _fatal_error: Callable[..., None]
+    close: Callable[[], None]
+
+    def _choose_receiver(self) -> None:
+        """Decide whether data may take the short way to data_received()."""
+        if self._buffered or self._paused or self._closing or self._stash:
+            self.receive = None
+        else:
+            self.receive = partial(self._context.run, self._protocol.data_received)
+
+    def _start_reading(self) -> None:
+        """Begin or go on to receive; what is in the stash comes first."""
+        if self._stash:
+            self._deliver_stash()
+        if self._paused or self._closing or self._fd is None:
+            return
+        self._choose_receiver()
+        answer = self._fd.recv_start()
+        if answer not in (0, -errno.EALREADY, -errno.ENOTCONN):
+            self._fatal_error(answer_error(answer, "uc_fd_recv_start"), "Fatal read error")
+        if not self._loop._in_turn:
+            self._loop._ring.flush()
+
+    def is_reading(self) -> bool:
+        """Tell whether data may arrive at the protocol."""
+        return not self._paused and not self._closing
+
+    def pause_reading(self) -> None:
+        """Deliver nothing until resume_reading(); the peer feels it when its window is full."""
+        if self._closing or self._paused:
+            return
+        self._paused = True
+        self.receive = None
+        if self._fd is not None:
+            self._fd.recv_stop()
+        if self._loop.get_debug():
+            logger.debug("%r pauses reading", self)
+
+    def resume_reading(self) -> None:
+        """Deliver again, beginning with what had arrived when reading was paused."""
+        if self._closing or not self._paused:
+            return
+        self._paused = False
+        if self._stash:
+            self._loop._call_internal(self._start_reading, context=self._context)
+        elif self._made:
+            self._start_reading()
+        if self._loop.get_debug():
+            logger.debug("%r resumes reading", self)
+
+    def receive_failed(self, exc: BaseException) -> None:
+        """End the connection: data_received() raised."""
+        self._fatal_error(exc, "Fatal error: protocol.data_received() call failed.")
+
+    def _on_recv(self, following: int, result: int, offset: int) -> None:
+        if self._closing:
+            return
+        loop = self._loop
+        if result < 0:
+            self._fatal_error(result_error(result), "Fatal read error on socket transport")
+        elif result > 0 and self._buffered and not self._paused and not self._stash:
+            self._fill_buffers(following, memoryview(loop._memory)[offset : offset + result])
+        elif result > 0 or self._paused:
+            data = loop._memory[offset : offset + result] if result else b""
+            self._stash += (data,)
+            loop._cursor = following
+        else:
+            # The end is delivered in turn, by a step that can be taken up again.
+            handle = loop._internal_handle(self._start_reading, (), self._context)
+            loop._ready += (handle,)
+            self._stash += (b"",)
+            loop._cursor = following
+
+    def _fill_buffers(self, following: int, data: memoryview) -> None:
+        """Give one record's data to a BufferedProtocol, in as many pieces as its buffers need."""
+        loop = self._loop
+        run = self._context.run
+        count = self._fill_buffer(data, run)
+        if count == 0:
+            return
+        if count < len(data):
+            handle = loop._internal_handle(self._start_reading, (), self._context)
+            loop._ready += (handle,)
+            self._stash += (bytes(data[count:]),)
+        loop._cursor = following
+        self._buffer_updated(count, run)
+
+    def _fill_buffer(self, data: memoryview | bytes, run: _Runner) -> int:
+        """Copy as much as fits into one get_buffer(); 0: the connection has failed."""
+        try:
+            buffer = memoryview(run(self._protocol.get_buffer, -1))
+            if not buffer.nbytes:
+                raise RuntimeError("get_buffer() returned an empty buffer")
+            count = min(buffer.nbytes, len(data))
+            buffer.cast("B")[:count] = data[:count]
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._fatal_error(exc, "Fatal error: protocol.get_buffer() call failed.")
+            return 0
+        return count
+
+    def _buffer_updated(self, count: int, run: _Runner) -> None:
+        try:
+            run(self._protocol.buffer_updated, count)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._fatal_error(exc, "Fatal error: protocol.buffer_updated() call failed.")
+
+    def _deliver_stash(self) -> None:
+        """Deliver what was received while the protocol paused. May be called again at any time."""
+        stash = self._stash
+        while stash and not self._paused and not self._closing:
+            data = stash[0]
+            if not data:
+                self._deliver_eof()
+                stash.clear()
+            elif self._buffered:
+                count = self._fill_buffer(data, _run_here)
+                if count == len(data):
+                    del stash[0]
+                else:
+                    stash[0] = data[count:]
+                if count:
+                    self._buffer_updated(count, _run_here)
+            else:
+                receive = self._protocol.data_received
+                del stash[0]
+                try:
+                    receive(data)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as exc:
+                    self.receive_failed(exc)
+
+    def _deliver_eof(self) -> None:
+        """Call eof_received() once, and close unless it wants to go on writing."""
+        if not self._eof_delivered:
+            if self._loop.get_debug():
+                logger.debug("%r received EOF", self)
+            self._eof_delivered = self._close_after_eof = True
+            try:
+                keep_open = self._protocol.eof_received()
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as exc:
+                self._fatal_error(exc, "Fatal error: protocol.eof_received() call failed.")
+                return
+            if keep_open:
+                self._close_after_eof = False
+        if self._close_after_eof:
+            self.close()

@@ -1,0 +1,139 @@
+"""The write side of a stream transport: from write() to the send queue in C.
+
+Small bytes are copied by C; from REFERENCE_BYTES on the kernel reads them where they are, and the
+object is kept until a record says that it is not needed any more. What the caller could change
+is copied first, because the kernel reads later than write() returns.
+"""
+
+from __future__ import annotations
+
+import errno
+from asyncio.log import logger
+from collections import deque
+from collections.abc import Iterable
+from contextvars import Context
+from typing import Any, Callable
+
+from uringcore_cffi._ffi.errors import answer_error
+from uringcore_cffi._handles.events import LOW_WATER
+from uringcore_cffi._handles.fd import SEND_REFERENCE, Fd, keep_alive
+from uringcore_cffi._loop.compat import LOG_THRESHOLD_FOR_CONNLOST_WRITES
+from uringcore_cffi.transports.flow_control import FlowControl
+
+# From this size on, bytes are passed to the kernel where they are instead of being copied.
+REFERENCE_BYTES = 16 * 1024
+
+
+class WriteSide(FlowControl):
+    """What SocketTransport does with what is written."""
+
+    _context: Context
+    _fd: Fd | None
+    _send: Callable[[Any, int, int], int]
+    _writable: bool
+    _eof: bool
+    _closing: bool
+    _conn_lost: int
+    _references: deque[Any]
+    _hold_references: bool
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Queue data; it leaves at the end of the turn together with all else."""
+        if self._writable and data.__class__ is bytes and 0 < len(data) < REFERENCE_BYTES:
+            size = self._send(data, len(data), 0)
+        else:
+            size = self._write_otherwise(data)
+            if size == 0:
+                return
+        if not 0 <= size <= self._high_water:
+            if size < 0:
+                self._send_refused(size)
+                return
+            self._pause_protocol_above_high(size)
+        if not self._loop._in_turn:
+            self._loop._ring.flush()
+
+    def _write_otherwise(self, data: Any) -> int:
+        """Write what is not a small bytes object, or complain; return as send() does, or 0."""
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(
+                f"data argument must be a bytes-like object, not {type(data).__name__!r}"
+            )
+        if self._eof:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        if not data:
+            return 0
+        if self._conn_lost:
+            if self._conn_lost >= LOG_THRESHOLD_FOR_CONNLOST_WRITES:
+                logger.warning("socket.send() raised exception.")
+            self._conn_lost += 1
+            return 0
+        if isinstance(data, bytes) and len(data) >= REFERENCE_BYTES:
+            return self._send_reference(data)
+        if not isinstance(data, bytes):
+            # The kernel may read later than the caller changes it.
+            data = bytes(data)
+            if len(data) >= REFERENCE_BYTES:
+                return self._send_reference(data)
+        return self._send(data, len(data), 0)
+
+    def _send_reference(self, data: bytes) -> int:
+        """Send without copying: the object is kept until the kernel has let go of its memory."""
+        pointer = keep_alive(data)
+        references = self._references
+        references += (pointer,)
+        try:
+            size = self._send(pointer, len(data), SEND_REFERENCE)
+        except BaseException:
+            # Sent or not: nobody knows, so nothing is let go before the connection is closed.
+            self._hold_references = True
+            raise
+        if size < 0:
+            del references[-1]
+        return size
+
+    def _send_refused(self, answer: int) -> None:
+        """Deal with a send that was not queued; a failed connection is reported by its record."""
+        code = -answer
+        if code in (errno.EPIPE, errno.ESHUTDOWN, errno.ECHILD, errno.ESTALE):
+            self._conn_lost += 1
+            return
+        raise answer_error(answer, "uc_fd_send")
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        """Write several pieces as one."""
+        if self._eof:
+            raise RuntimeError("Cannot call writelines() after write_eof()")
+        self.write(b"".join(list_of_data))
+
+    def _on_sent(self, following: int, result: int, flags: int) -> None:
+        loop = self._loop
+        if flags & LOW_WATER and self._protocol_paused:
+            handle = loop._internal_handle(self._resume_protocol, (), self._context)
+            loop._ready += (handle,)
+        loop._cursor = following
+        # After the commit: letting go twice would let go of what the kernel still reads.
+        if not self._hold_references:
+            for _ in range(result):
+                self._references.popleft()
+
+    def get_write_buffer_size(self) -> int:
+        """Return the bytes that the kernel has not taken yet."""
+        return max(0, self._fd.queued_bytes()) if self._fd is not None else 0
+
+    def can_write_eof(self) -> bool:
+        """Sockets can."""
+        return True
+
+    def write_eof(self) -> None:
+        """End our side once everything written has been sent."""
+        if self._closing or self._eof:
+            return
+        self._eof = True
+        self._writable = False
+        assert self._fd is not None
+        answer = self._fd.shutdown()
+        if answer not in (0, -errno.EALREADY, -errno.EPIPE, -errno.ESHUTDOWN):
+            raise answer_error(answer, "uc_fd_shutdown")
+        if not self._loop._in_turn:
+            self._loop._ring.flush()
