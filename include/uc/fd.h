@@ -33,7 +33,12 @@ typedef struct uc_fd uc_fd;
 /* Bits of uc_fd_options.flags. */
 enum uc_fd_flag {
     UC_FD_DATAGRAM = 1, /* messages with addresses, received as UC_EVENT_DATAGRAM */
+    UC_FD_GATHER = 2,   /* pieces that arrive together and lie side by side come as one record of at
+                           most UC_GATHER_BYTES; it has no UC_EVENT_PAYLOAD and cannot be kept */
 };
+
+/* Of what UC_FD_GATHER puts into one record. */
+#define UC_GATHER_BYTES 262144u
 
 /* Of the credit for operations sending comes first: with less than what is asked for at a time, a
  * receive or poll is interrupted for a send and goes on after it. */

@@ -86,20 +86,41 @@ static struct payload payload_of(uc_fd *fd, const struct uci_completion *complet
     return payload;
 }
 
+/* Add a payload to the record before it, if it is the same descriptor's and ends where this one
+ * begins. */
+static bool gather(uc_fd *fd, const struct payload *payload, uint64_t offset)
+{
+    struct uc_event *last = uci_events_last(&fd->ring->events);
+
+    if (!(fd->flags & UC_FD_GATHER) || fd->once_bytes || !last || last->kind != UC_EVENT_RECV ||
+        last->fd != fd->fd || last->cookie != fd->cookie || last->result <= 0 ||
+        last->offset + (uint64_t)last->result != offset ||
+        (uint64_t)last->result + payload->length > UC_GATHER_BYTES)
+        return false;
+    last->result += (int32_t)payload->length;
+    last->flags &= ~(uint32_t)UC_EVENT_PAYLOAD;
+    return true;
+}
+
 /* A record about a buffer; the caller has it until the next turn. */
 static void deliver_payload(uc_fd *fd, const struct payload *payload)
 {
-    uc_ring *ring = fd->ring;
-    struct uc_event *event = uci_flow_record(
-        fd, is_datagram(fd) ? UC_EVENT_DATAGRAM : UC_EVENT_RECV, (int32_t)payload->length);
+    enum uc_event_kind kind = is_datagram(fd) ? UC_EVENT_DATAGRAM : UC_EVENT_RECV;
+    struct uc_pool *pool = fd->ring->pool;
+    uint64_t offset = uci_pool_offset(pool, payload->buffer) + payload->start, token;
+    struct uc_event *event;
 
-    uci_pool_complete(ring->pool, payload->buffer, payload->start, payload->length);
-    event->flags = UC_EVENT_PAYLOAD | payload->address_bytes << 16;
-    event->offset = uci_pool_offset(ring->pool, payload->buffer) + payload->start;
-    event->buffer = uci_pool_token(ring->pool, payload->buffer);
-    ring->batch[ring->batch_count++] = event->buffer;
-    if (fd->turn != ring->turn) {
-        fd->turn = ring->turn;
+    uci_pool_complete(pool, payload->buffer, payload->start, payload->length);
+    token = uci_pool_token(pool, payload->buffer);
+    if (!gather(fd, payload, offset)) {
+        event = uci_flow_record(fd, kind, (int32_t)payload->length);
+        event->flags = UC_EVENT_PAYLOAD | payload->address_bytes << 16;
+        event->offset = offset;
+        event->buffer = token;
+    }
+    uci_ring_take_back_later(fd->ring, token);
+    if (fd->turn != fd->ring->turn) {
+        fd->turn = fd->ring->turn;
         fd->turn_bytes = 0;
     }
     fd->turn_bytes += payload->length;
@@ -357,8 +378,8 @@ static void drop_kept_buffer(uc_fd *fd, uint32_t buffer)
 {
     uc_ring *ring = fd->ring;
 
-    if (fd->part_turn == ring->turn && ring->batch_count < ring->batch_capacity)
-        ring->batch[ring->batch_count++] = uci_pool_token(ring->pool, buffer);
+    if (fd->part_turn == ring->turn)
+        uci_ring_take_back_later(ring, uci_pool_token(ring->pool, buffer));
     else
         uci_pool_recycle(ring->pool, buffer);
     fd->part_turn = 0;

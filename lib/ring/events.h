@@ -8,6 +8,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <uc/event.h>
 
@@ -27,6 +28,12 @@ uint32_t uci_events_close(struct uci_events *events);
 
 /* Room for one record, to be filled in at once. */
 struct uc_event *uci_events_push(struct uci_events *events);
+
+/* The last record that was put into the caller's array in this turn, or NULL. */
+static inline struct uc_event *uci_events_last(const struct uci_events *events)
+{
+    return events->out_count && !events->count ? &events->out[events->out_count - 1] : NULL;
+}
 
 static inline uint32_t uci_events_room(const struct uci_events *events)
 {

@@ -81,7 +81,8 @@ static int open_parts(uc_ring *ring, const struct uc_ring_options *options)
         .features_off = options->features_off,
         .pool = ring->pool,
     };
-    r = uci_wake_init(ring);
+    ring->batch = calloc(ring->pool->max, sizeof(*ring->batch));
+    r = ring->batch ? uci_wake_init(ring) : -ENOMEM;
     if (r == 0)
         r = uci_ring_open_backend(ring);
     return r;

@@ -55,7 +55,7 @@ struct uc_ring {
     uint64_t turn;
     uint32_t last_count;
     uint64_t *batch; /* tokens of buffers in the records of this turn, taken back at the next */
-    uint32_t batch_count, batch_capacity;
+    uint32_t batch_count;          /* at most the pool's buffers */
     struct uci_completion *parked; /* reaped between turns, carried through at the next */
     uint32_t parked_count, parked_capacity;
 
@@ -107,6 +107,12 @@ int uci_ring_submit(uc_ring *ring, const struct uci_operation *operation);
 
 /* Make room for the records that completions and descriptors may still make. */
 int uci_ring_reserve_records(uc_ring *ring, uint32_t completions, uint32_t more_fds);
+
+/* A buffer that a record of this turn points into. */
+static inline void uci_ring_take_back_later(uc_ring *ring, uint64_t token)
+{
+    ring->batch[ring->batch_count++] = token;
+}
 
 /* One kernel entry: submit what is queued, wait or not. */
 int uci_ring_enter(uc_ring *ring, bool wait, int64_t timeout_ns);

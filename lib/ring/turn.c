@@ -5,8 +5,6 @@
  * libuc alone (the end of a send, a wake-up's read), so that the caller is not bothered with
  * nothing.
  */
-#include <stdlib.h>
-
 #include "base/clock.h"
 #include "flow/flow.h"
 
@@ -44,28 +42,19 @@ int uci_ring_reserve_records(uc_ring *ring, uint32_t completions, uint32_t more_
                                   (ring->attached_count + more_fds) * UCI_RECORDS_PER_FD);
 }
 
-/* The payloads of the last turn's records, unless they were kept. */
+/* The payloads of the last turn's records, unless they were kept. Last ones first: the pool gives
+ * out what came back last, so that buffers side by side are provided in order again, and what
+ * arrives in them can be one record. */
 static void take_back(uc_ring *ring)
 {
-    for (uint32_t i = 0; i < ring->batch_count; i++)
-        uci_pool_recycle_token(ring->pool, ring->batch[i]);
-    ring->batch_count = 0;
+    while (ring->batch_count)
+        uci_pool_recycle_token(ring->pool, ring->batch[--ring->batch_count]);
 }
 
 static int begin(uc_ring *ring, struct uc_event *events, uint32_t max)
 {
-    uint64_t *batch;
-
     ring->last_count = 0;
     take_back(ring);
-    /* A record names a payload and may set free another, of which it was a part. */
-    if (ring->batch_capacity < 2 * max) {
-        batch = realloc(ring->batch, 2 * max * sizeof(*batch));
-        if (!batch)
-            return -ENOMEM;
-        ring->batch = batch;
-        ring->batch_capacity = 2 * max;
-    }
     ring->turn++;
     ring->wake.woken = false;
     uci_events_open(&ring->events, events, max);

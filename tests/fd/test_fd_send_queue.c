@@ -249,8 +249,7 @@ static void against_a_model(struct queue *q, uint64_t seed, uint8_t *model, uint
         uint32_t choice = next(&seed, 10), bytes = 1 + next(&seed, step % 3 ? 200 : BYTES_MAX - 1);
 
         if (choice < 5) {
-            assert_int_equal(
-                uci_send_queue_copy(&q->queue, &q->cache, model + queued, bytes), 0);
+            assert_int_equal(uci_send_queue_copy(&q->queue, &q->cache, model + queued, bytes), 0);
             queued += bytes;
         } else if (choice < 7) {
             assert_int_equal(uci_send_queue_reference(&q->queue, model + queued, bytes), 0);

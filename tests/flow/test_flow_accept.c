@@ -112,7 +112,6 @@ static void what_was_accepted_after_stop_is_closed_with_the_listener(void **stat
     }
 }
 
-
 static void emfile_is_reported_and_accepting_can_start_again(void **state)
 {
     struct uct *t = *state;

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fd/fd.h"
 #include "masks.h"
 
 static int64_t put(struct uct_sink *sink, uint64_t *position, uint32_t bytes)
@@ -246,7 +247,7 @@ static void giving_up_the_handle_gives_the_descriptor_back(void **state)
         if (round % 4 == 0)
             assert_true(put(link.sink, &sent, 100) > 0);
         uct_forget(t, link.sink);
-        UCT_UNTIL(t, uct_stats(t).attached == 0);
+        UCT_TURNS(t, 200000, uct_stats(t).attached == 0);
         assert_true(fcntl(number, F_GETFD) >= 0);
         close(number);
     }
@@ -282,17 +283,44 @@ static void a_reused_number_never_sees_another_connections_bytes(void **state)
         assert_true(put(link.sink, &written, 40) > 0);
         if (round % 3)
             UCT_UNTIL(t, link.sink->received == sent);
-        assert_int_equal(uc_fd_close(link.sink->fd, round % 4 ? UC_CLOSE_ABORT
-                                                              : UC_CLOSE_ABORT | UC_CLOSE_NOW),
-                         0);
+        assert_int_equal(
+            uc_fd_close(link.sink->fd, round % 4 ? UC_CLOSE_ABORT : UC_CLOSE_ABORT | UC_CLOSE_NOW),
+            0);
         UCT_UNTIL(t, link.sink->closed);
         assert_int_equal(link.sink->mismatches, 0);
         (void)uct_read_some(link.peer, 1, &seen);
-        uct_peer_close(t, link.peer);
+        uct_reset(t, link.peer);
         uct_forget(t, link.sink);
     }
     assert_true(reused > 500);
     assert_int_equal(uct_stats(t).stale, 0);
+}
+
+/* What tells a completion of an earlier life from one of this life. */
+static void every_arming_has_a_generation_of_its_own(void **state)
+{
+    struct uct *t = *state;
+    uint64_t last = 0;
+
+    for (int life = 0; life < 5; life++) {
+        struct uct_link link = uct_link(t, NULL, 0);
+
+        for (int round = 0; round < 5; round++) {
+            uint64_t user_data;
+
+            assert_int_equal(uc_fd_recv_start(link.sink->fd), 0);
+            uct_turn(t, 0);
+            user_data = link.sink->fd->lanes[UCI_LANE_READ];
+            assert_true(user_data != 0 && user_data != last);
+            if (uc_user_data_index(user_data) == uc_user_data_index(last))
+                assert_true(uc_user_data_generation(user_data) > uc_user_data_generation(last));
+            last = user_data;
+            assert_int_equal(uc_fd_recv_stop(link.sink->fd), 0);
+            uct_turn(t, 0);
+            uct_turn(t, 0);
+        }
+        uct_close_now(t, link.sink);
+    }
 }
 
 int main(void)
@@ -308,6 +336,7 @@ int main(void)
         UCT_EVERYWHERE(keep_gives_the_descriptor_back),
         UCT_EVERYWHERE(giving_up_the_handle_gives_the_descriptor_back),
         UCT(bad_flags_are_refused),
+        UCT(every_arming_has_a_generation_of_its_own),
         UCT_EVERYWHERE(a_reused_number_never_sees_another_connections_bytes),
     };
 

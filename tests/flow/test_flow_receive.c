@@ -132,6 +132,30 @@ static void no_record_comes_after_stop(void **state)
     assert_int_equal(link.sink->received, sent);
 }
 
+/* What the kernel was about to give is kept; what comes later stays in the socket. */
+static void after_stop_the_peer_feels_it(void **state)
+{
+    struct uct *t = *state;
+    struct uct_link link = uct_link(t, NULL, 4096);
+    uint64_t sent = 0, before;
+
+    assert_int_equal(start(link.sink), 0);
+    uct_turn(t, 0);
+    stop(link.sink);
+    uct_turn(t, 0);
+    uct_turn(t, 0);
+    assert_int_equal(in_flight(link.sink), 0);
+    for (int turn = 0; turn < 20; turn++) {
+        uct_write_some(link.peer, 0, &sent, 1 << 20);
+        uct_turn(t, 1000000);
+    }
+    before = sent;
+    assert_true(before < 1 << 20);
+    assert_int_equal(undelivered(link.sink), 0);
+    assert_int_equal(start(link.sink), 0);
+    UCT_PUMP(t, uct_write_some(link.peer, 0, &sent, 1 << 20), link.sink->received == 1 << 20);
+}
+
 static void the_end_that_comes_while_stopping_waits_for_the_start(void **state)
 {
     struct uct *t = *state;
@@ -169,121 +193,6 @@ static void receiving_twice_and_stopping_twice_is_refused(void **state)
     assert_int_equal(uc_fd_recv_start(link.sink->fd), -EALREADY);
     assert_int_equal(uc_fd_recv_stop(link.sink->fd), 0);
     assert_int_equal(uc_fd_recv_stop(link.sink->fd), -EALREADY);
-}
-
-static void recv_once_gives_no_more_than_asked(void **state)
-{
-    struct uct *t = *state;
-    struct uct_link link = uct_link(t, NULL, 0);
-    uint64_t sent = 0;
-
-    uct_write_all(link.peer, 0, &sent, 10000);
-    for (uint32_t i = 1; link.sink->received < sent; i++) {
-        uint32_t records = link.sink->records;
-        uint64_t before = link.sink->received;
-
-        link.sink->stopped = false;
-        assert_int_equal(uc_fd_recv_once(link.sink->fd, i), 0);
-        UCT_UNTIL(t, link.sink->records > records);
-        assert_true(link.sink->received - before <= i);
-        link.sink->stopped = true;
-        uct_turn(t, 0);
-        assert_int_equal(link.sink->records, records + 1);
-    }
-    link.sink->stopped = false;
-    assert_int_equal(shutdown(link.peer, SHUT_WR), 0);
-    assert_int_equal(uc_fd_recv_once(link.sink->fd, 10), 0);
-    UCT_UNTIL(t, link.sink->ends);
-    assert_int_equal(link.sink->end_result, 0);
-}
-
-/* What a receive without a bound had taken already when it was called off. */
-static void recv_once_after_a_stopped_receive_gives_no_more_than_asked(void **state)
-{
-    struct uct *t = *state;
-
-    for (int turns = 0; turns < 3; turns++) {
-        struct uct_link link = uct_link(t, NULL, 0);
-        uint64_t sent = 0;
-
-        assert_int_equal(start(link.sink), 0);
-        uct_turn(t, 0);
-        uct_write_all(link.peer, 0, &sent, 5000);
-        stop(link.sink);
-        for (int i = 0; i < turns; i++)
-            uct_turn(t, 0);
-        link.sink->stopped = false;
-        while (link.sink->received < sent) {
-            uint32_t records = link.sink->records;
-
-            assert_int_equal(uc_fd_recv_once(link.sink->fd, 999), 0);
-            UCT_UNTIL(t, link.sink->records > records);
-            assert_int_equal(link.sink->records, records + 1);
-            assert_true(link.sink->largest <= 999);
-        }
-    }
-}
-
-static void recv_once_gives_one_record_also_when_there_is_room_for_one_only(void **state)
-{
-    struct uct *t = *state;
-    struct uct_link link = uct_link(t, NULL, 0);
-    uint64_t sent = 0;
-
-    t->max_events = 1;
-    assert_int_equal(start(link.sink), 0);
-    uct_turn(t, 0);
-    for (int piece = 0; piece < 3; piece++)
-        uct_write_all(link.peer, 0, &sent, 100);
-    stop(link.sink);
-    uct_turn(t, 0);
-    while (link.sink->received < sent) {
-        uint32_t records = link.sink->records;
-
-        link.sink->stopped = false;
-        assert_int_equal(uc_fd_recv_once(link.sink->fd, 10), 0);
-        UCT_UNTIL(t, link.sink->records > records);
-        link.sink->stopped = true;
-        for (int i = 0; i < 3; i++)
-            uct_turn(t, 0);
-        assert_int_equal(link.sink->records, records + 1);
-        assert_true(link.sink->largest <= 10);
-    }
-}
-
-static void recv_once_called_off_keeps_what_came(void **state)
-{
-    struct uct *t = *state;
-    struct uct_link link = uct_link(t, NULL, 0);
-    uint64_t sent = 0;
-
-    for (int round = 0; round < 300; round++) {
-        link.sink->stopped = false;
-        assert_int_equal(uc_fd_recv_once(link.sink->fd, 64), 0);
-        if (round % 2)
-            uct_turn(t, 0);
-        uct_write_all(link.peer, 0, &sent, 64);
-        if (uc_fd_recv_stop(link.sink->fd) == 0)
-            link.sink->stopped = true;
-        if (round % 3 == 0)
-            uct_turn(t, 0);
-        if (round % 4 == 0) {
-            uint32_t records = link.sink->records;
-
-            while (uc_fd_recv_once(link.sink->fd, 64) == -EALREADY)
-                uct_turn(t, 0);
-            link.sink->stopped = false;
-            UCT_UNTIL(t, link.sink->records > records);
-        }
-        link.sink->stopped = false;
-    }
-    while (link.sink->received < sent) {
-        uint32_t records = link.sink->records;
-
-        assert_int_equal(uc_fd_recv_once(link.sink->fd, 64), 0);
-        UCT_UNTIL(t, link.sink->records > records);
-    }
-    assert_true(link.sink->largest <= 64);
 }
 
 static void half_close_is_reported_once_and_sending_goes_on(void **state)
@@ -422,20 +331,51 @@ static void what_is_no_socket_ends_with_an_error(void **state)
     assert_int_equal(sink->end_result, -ENOTSOCK);
 }
 
+static uint32_t records_of(struct uct *t, struct uct_link *link, uint64_t bytes, uint32_t *ret_kept)
+{
+    uint64_t sent = 0;
+
+    assert_int_equal(uc_fd_recv_start(link->sink->fd), 0);
+    uct_turn(t, 0);
+    uct_write_all(link->peer, 0, &sent, bytes);
+    *ret_kept = 0;
+    while (link->sink->received < bytes) {
+        int n = uct_turn(t, 100000000);
+
+        for (int i = 0; i < n; i++)
+            *ret_kept += t->events[i].flags & UC_EVENT_PAYLOAD;
+    }
+    return link->sink->records;
+}
+
+static void pieces_side_by_side_come_as_one_record_when_asked_for(void **state)
+{
+    struct uct *t = *state;
+    struct uc_fd_options options = {.size = sizeof(options), .flags = UC_FD_GATHER};
+    struct uct_link plain = uct_link(t, NULL, 0), gathered = uct_link(t, &options, 0);
+    uint32_t plain_kept, gathered_kept, plain_records, gathered_records;
+
+    plain_records = records_of(t, &plain, 40000, &plain_kept);
+    gathered_records = records_of(t, &gathered, 40000, &gathered_kept);
+    assert_int_equal(plain_kept, plain_records);
+    assert_true(gathered_records < plain_records);
+    assert_true(gathered_kept < gathered_records);
+}
+
 int main(void)
 {
+    static const struct uct_options small_buffers = {
+        .pool = {.size = sizeof(struct uc_pool_options), .buffer_bytes = 4096, .buffer_count = 64},
+    };
     const struct CMUnitTest tests[] = {
         UCT_EVERYWHERE(what_is_sent_is_received),
         UCT_EVERYWHERE(what_was_there_before_the_start_is_received),
         UCT_EVERYWHERE(what_arrives_after_stop_is_kept_and_comes_first),
         UCT_EVERYWHERE(stop_and_start_at_once_loses_nothing),
         UCT_EVERYWHERE(no_record_comes_after_stop),
+        UCT_EVERYWHERE(after_stop_the_peer_feels_it),
         UCT_EVERYWHERE(the_end_that_comes_while_stopping_waits_for_the_start),
         UCT_EVERYWHERE(receiving_twice_and_stopping_twice_is_refused),
-        UCT_EVERYWHERE(recv_once_gives_no_more_than_asked),
-        UCT_EVERYWHERE(recv_once_after_a_stopped_receive_gives_no_more_than_asked),
-        UCT_EVERYWHERE(recv_once_gives_one_record_also_when_there_is_room_for_one_only),
-        UCT_EVERYWHERE(recv_once_called_off_keeps_what_came),
         UCT_EVERYWHERE(half_close_is_reported_once_and_sending_goes_on),
         UCT_EVERYWHERE(a_reset_is_the_end_with_an_error),
         UCT_EVERYWHERE(a_kept_payload_outlives_the_turn),
@@ -443,6 +383,8 @@ int main(void)
         UCT_EVERYWHERE(few_records_at_a_time_lose_nothing),
         UCT_EVERYWHERE(a_socket_pair_of_unix_sockets_tells_its_end),
         UCT_EVERYWHERE(what_is_no_socket_ends_with_an_error),
+        UCT_WITH(pieces_side_by_side_come_as_one_record_when_asked_for, "small buffers",
+                 &small_buffers),
     };
 
     return UCT_RUN("receive", tests);

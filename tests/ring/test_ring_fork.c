@@ -1,6 +1,7 @@
 /* fork() while operations are in flight. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -243,6 +244,44 @@ static void freeing_the_ring_frees_the_port_while_a_child_lives(void **state)
     close(again);
 }
 
+static void *free_it(void *argument)
+{
+    return uc_ring_free(argument);
+}
+
+/* From another thread a ring is freed by closing it, for which nobody else may hold it. */
+static void a_living_child_does_not_hold_up_freeing_from_another_thread(void **state)
+{
+    struct uct *t = *state;
+    uint64_t begin;
+    pthread_t thread;
+    int leash[2];
+    pid_t child;
+
+    (void)make_parts(t);
+    assert_int_equal(pipe2(leash, O_CLOEXEC), 0);
+    child = fork();
+    if (child == 0) {
+        char byte;
+
+        close(leash[1]);
+        _exit(read(leash[0], &byte, 1) != 0);
+    }
+    close(leash[0]);
+    begin = uct_now_ms();
+    assert_int_equal(pthread_create(&thread, NULL, free_it, t->ring), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    begin = uct_now_ms() - begin;
+    t->ring = NULL;
+    close(leash[1]);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    for (uint32_t i = 0; i < t->sink_count; i++) {
+        uc_fd_free(t->sinks[i]->fd);
+        close(t->sinks[i]->number);
+    }
+    assert_true(begin < 900); /* after a second it would have been given up */
+}
+
 int main(void)
 {
     static const struct uct_options plain = {.ring.features_off = UINT64_MAX};
@@ -253,6 +292,7 @@ int main(void)
         UCT(a_child_of_a_bare_clone_is_refused),
         UCT(the_port_is_free_when_the_parent_closes_while_a_child_lives),
         UCT(freeing_the_ring_frees_the_port_while_a_child_lives),
+        UCT(a_living_child_does_not_hold_up_freeing_from_another_thread),
     };
 
     return UCT_RUN("fork", tests);

@@ -176,7 +176,9 @@ static void five_hundred_rings_fit_into_eight_mib_one_after_the_other(void **sta
 
 static int many_rings_at_once(void *argument)
 {
-    enum { COUNT = 1000 };
+    enum {
+        COUNT = 1000
+    };
     uc_ring **rings = calloc(COUNT, sizeof(*rings));
     struct uc_pool_options small = {
         .size = sizeof(small), .buffer_bytes = 4096, .buffer_count = 1, .buffer_max = 1};

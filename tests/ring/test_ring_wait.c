@@ -134,8 +134,8 @@ static void a_signal_ends_the_wait_also_when_something_was_submitted(void **stat
         if (i) /* in the first round it is the wake-up that is submitted */
             assert_int_equal(uc_op_timeout(t->ring, UINT64_C(60000000000), 1, &op), 0);
         one_alarm(30);
-        assert_int_equal(
-            uc_ring_wait(t->ring, t->events, 1, i % 2 ? -1 : INT64_C(4000000000)), -EINTR);
+        assert_int_equal(uc_ring_wait(t->ring, t->events, 1, i % 2 ? -1 : INT64_C(4000000000)),
+                         -EINTR);
         assert_int_equal(alarms, 1);
         assert_true(uct_now_ms() - begin < 2000);
         if (i)

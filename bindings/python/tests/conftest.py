@@ -5,12 +5,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
+import subprocess
+import sys
 import threading
+import traceback
 import warnings
+from pathlib import Path
 
 import pytest
 
 import uringcore_cffi
+
+# Where the package is imported from: programs that tests start must see the same one.
+PACKAGE_PARENT = str(Path(uringcore_cffi.__file__).resolve().parent.parent)
 
 
 def refusal() -> str:
@@ -90,3 +98,56 @@ def checked(made: asyncio.AbstractEventLoop):
         made.run_until_complete(made.shutdown_default_executor())
         made.close()
     assert not problems, problems
+
+
+class Child:
+    """A forked child that runs one function and is then gone, whatever happens in it."""
+
+    def __init__(self, function, *args) -> None:
+        self._reader, writer = os.pipe()
+        self._pid = os.fork()
+        if self._pid != 0:
+            os.close(writer)
+            return
+        status = 1
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(30)
+            function(*args)
+            status = 0
+        except BaseException:
+            os.write(writer, traceback.format_exc().encode()[-4000:])
+        finally:
+            os._exit(status)
+
+    def join(self) -> None:
+        """Wait for its end; fail with its traceback if it failed."""
+        with open(self._reader, "rb") as pipe:
+            told = pipe.read().decode()
+        _, status = os.waitpid(self._pid, 0)
+        assert status == 0, f"the child failed (status {status}):\n{told}"
+
+
+@pytest.fixture
+def fork():
+    """Fork a child that calls a function; join() it to learn whether that raised."""
+    return Child
+
+
+@pytest.fixture
+def run_python():
+    """Run ``python ARGUMENT...`` in a process of its own; return the CompletedProcess."""
+
+    def run(*arguments, variables=None, timeout=50, **options):
+        environment = {**os.environ, "PYTHONPATH": PACKAGE_PARENT, **(variables or {})}
+        return subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            **options,
+        )
+
+    return run

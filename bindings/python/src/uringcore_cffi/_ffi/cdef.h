@@ -147,9 +147,11 @@ int uc_ring_get_info(uc_ring *ring, struct uc_ring_info *ret_info);
 int uc_ring_get_stats(uc_ring *ring, struct uc_ring_stats *ret_stats);
 
 // fd.h
+#define UC_GATHER_BYTES 262144
 typedef struct uc_fd uc_fd;
 enum uc_fd_flag {
     UC_FD_DATAGRAM = 1,
+    UC_FD_GATHER = 2,
 };
 struct uc_fd_options {
     uint32_t size;

@@ -117,7 +117,7 @@ def open_library(name: str) -> UcLib:
         ) from error
     try:
         found = opened.uc_abi_version()
-    except AttributeError as error:
+    except (AttributeError, ffi.error) as error:
         raise ImportError(f"{name!r} is not libuc: it has no uc_abi_version()") from error
     wanted = opened.UC_ABI_VERSION
     if found != wanted:

@@ -56,6 +56,8 @@ class Fd:
         options = ffi.new("struct uc_fd_options *")
         options.size = ffi.sizeof("struct uc_fd_options")
         options.cookie = cookie
+        # Payloads are copied out, never kept: the larger a record the better.
+        options.flags = lib.UC_FD_GATHER
         ret_fd = ffi.new("uc_fd **")
         answer = lib.uc_fd_attach(ring.handle, fileno, options, ret_fd)
         if answer < 0:

@@ -290,17 +290,21 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
         self._scheduled.clear()
         discard(self._batch[self._cursor :])
         self._batch = []
+        inherited = False
         try:
             self._ring.enable()
             self._settle()
         except ChildProcessError:
-            logger.debug("%r is closed by a child of its process", self)
-        self._final_stats = self._ring.stats() if self._final_stats is None else self._final_stats
+            inherited = True
+            self._final_stats = Stats(*[0] * len(Stats.__dataclass_fields__))
         self._memory = b""
         self._ring.free()
         endpoints, self._endpoints = self._endpoints, {}
         for endpoint in endpoints.values():
-            endpoint.loop_closed()
+            if inherited:
+                endpoint.forked()
+            else:
+                endpoint.loop_closed()
         self._transports.clear()
         self._sockets.clear()
         self._listeners.clear()

@@ -257,15 +257,16 @@ class SocketMethods:
             sent = sock.send(data)
         except _WOULD_BLOCK:
             sent = 0
-        if sent == len(data):
-            return
-        with memoryview(data) as whole, whole.cast("B") as view:
-            while sent < len(view):
-                await self._watch_socket(sock).wait_ready(sock, select.POLLOUT)
-                try:
-                    sent += sock.send(view[sent:])
-                except _WOULD_BLOCK:
-                    continue
+        with memoryview(data) as whole:
+            if sent == whole.nbytes:  # not len(): items may be larger than bytes
+                return
+            with whole.cast("B") as view:
+                while sent < len(view):
+                    await self._watch_socket(sock).wait_ready(sock, select.POLLOUT)
+                    try:
+                        sent += sock.send(view[sent:])
+                    except _WOULD_BLOCK:
+                        continue
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         """Connect to a remote address."""
