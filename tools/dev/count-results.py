@@ -16,8 +16,11 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 from pathlib import Path
 
-# "ERROR" is a set-up that failed; "ERROR --- text" explains a failed case and does not match
-CASE = re.compile(r"^\[ +(OK|FAILED|SKIPPED|ERROR) +\] (\S+)$", re.MULTILINE)
+# "ERROR" is a set-up that failed; "ERROR --- text" explains a failed case, "FAILED 3 test(s)" sums
+# up: neither matches
+CASE = re.compile(
+    r"^\[ +(OK|FAILED|SKIPPED|ERROR) +\] (?!---|\d+ test)(\S.*?)\s*$", re.MULTILINE
+)
 STATUS = {"OK": "passed", "FAILED": "failed", "ERROR": "failed", "SKIPPED": "skipped"}
 PROGRAM_RESULT = {
     "OK": "passed",
