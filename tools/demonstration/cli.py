@@ -8,12 +8,12 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 
-from benchmarks import load
-from benchmarks.processes import Cpus, ServerError
-from benchmarks.servers import LOOPS
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from benchmarks import load
+from benchmarks.processes import Cpus, ServerError
+from benchmarks.servers import LOOPS
 from demonstration.jobs import JOBS, WARM_UP, Job, LoopResult, drive
 from demonstration.report import LABELS, show
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from benchmarks.measurement import Sample
-from benchmarks.tables import UNKNOWN, number
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from benchmarks.measurement import Sample
+from benchmarks.tables import UNKNOWN, number
 from demonstration.jobs import JOBS, LoopResult
 
 LABELS = {"uringcore": "uringcore-cffi", "uvloop": "uvloop", "asyncio": "asyncio"}

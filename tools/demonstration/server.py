@@ -12,7 +12,6 @@ import json
 
 from benchmarks.control import answer_questions
 from benchmarks.servers import LOOPS, new_event_loop, run
-
 from demonstration.services import start_echo, start_http
 
 

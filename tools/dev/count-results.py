@@ -18,9 +18,7 @@ from pathlib import Path
 
 # "ERROR" is a set-up that failed; "ERROR --- text" explains a failed case, "FAILED 3 test(s)" sums
 # up: neither matches
-CASE = re.compile(
-    r"^\[ +(OK|FAILED|SKIPPED|ERROR) +\] (?!---|\d+ test)(\S.*?)\s*$", re.MULTILINE
-)
+CASE = re.compile(r"^\[ +(OK|FAILED|SKIPPED|ERROR) +\] (?!---|\d+ test)(\S.*?)\s*$", re.MULTILINE)
 STATUS = {"OK": "passed", "FAILED": "failed", "ERROR": "failed", "SKIPPED": "skipped"}
 PROGRAM_RESULT = {
     "OK": "passed",

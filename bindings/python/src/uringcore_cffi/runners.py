@@ -20,6 +20,8 @@ def new_event_loop() -> UringEventLoop:
 
 def run(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
     """Run a coroutine on a new loop and close the loop, as asyncio.run() does."""
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError("run() cannot be called from a running event loop")
     if hasattr(asyncio, "Runner"):  # Python 3.11 and later
         with asyncio.Runner(loop_factory=new_event_loop, debug=debug) as runner:
             return runner.run(main)
@@ -28,8 +30,6 @@ def run(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
 
 def _run_without_runner(main: Coroutine[Any, Any, _T], debug: bool | None) -> _T:
     """Do what asyncio.run() of Python 3.9 and 3.10 does, on our loop."""
-    if asyncio._get_running_loop() is not None:
-        raise RuntimeError("run() cannot be called from a running event loop")
     if not asyncio.iscoroutine(main):
         raise ValueError(f"a coroutine was expected, got {main!r}")
     loop = new_event_loop()

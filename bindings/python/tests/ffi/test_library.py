@@ -68,9 +68,7 @@ def test_the_variable_goes_before_everything_else(monkeypatch, tmp_path):
     ("carried", "system", "found"),
     [(True, "", True), (True, "0", True), (True, "1", False), (False, "", False)],
 )
-def test_the_carried_library_goes_before_the_systems(
-    monkeypatch, tmp_path, carried, system, found
-):
+def test_the_carried_library_goes_before_the_systems(monkeypatch, tmp_path, carried, system, found):
     """The wheel's own library is used unless there is none or the system's is asked for."""
     if carried:
         (tmp_path / "libuc.so.0").touch()

@@ -70,9 +70,7 @@ def test_forks_in_the_middle_of_a_stream_are_not_felt_by_the_parent(loop, fork):
         server = await loop.create_server(Sink, HOST, 0)
         accepted = []
         server.close()
-        server = await loop.create_server(
-            lambda: accepted.append(Sink()) or accepted[-1], HOST, 0
-        )
+        server = await loop.create_server(lambda: accepted.append(Sink()) or accepted[-1], HOST, 0)
         _, client = await loop.create_connection(Sink, *server.sockets[0].getsockname())
         for start in range(0, len(payload), 1 << 16):
             client.transport.write(payload[start : start + (1 << 16)])

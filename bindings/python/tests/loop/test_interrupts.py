@@ -43,7 +43,6 @@ class Interrupter:
                 raise KeyboardInterrupt
 
 
-
 class Echo(asyncio.Protocol):
     """Sends back what comes."""
 

@@ -87,6 +87,7 @@ class UcLib(Protocol):
     UC_EVENT_LOW_WATER: int
     UC_EVENT_ENDED: int
     UC_SEND_REFERENCE: int
+    UC_FD_GATHER: int
     UC_CLOSE_ABORT: int
     UC_CLOSE_KEEP: int
     UC_CLOSE_NOW: int
