@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import os
 import signal
@@ -58,6 +59,7 @@ def leak_check(monkeypatch: pytest.MonkeyPatch):
     closed = []
     close = uringcore_cffi.UringEventLoop.close
 
+    @functools.wraps(close)
     def noting_close(self):
         was_closed = self.is_closed()
         close(self)

@@ -71,10 +71,11 @@ def few_descriptors():
 
     class Few:
         def fill(self):
-            with pytest.raises(OSError) as caught:
+            try:
                 while True:
                     filling.append(os.dup(0))
-            assert caught.value.errno == errno.EMFILE
+            except OSError as error:
+                assert error.errno == errno.EMFILE
 
         def free(self):
             while filling:

@@ -60,8 +60,9 @@ def test_a_cancelled_callback_does_not_run(loop):
 def test_a_callback_cancelled_by_one_before_it_does_not_run(loop):
     """A cancellation works up to the last moment, in the same turn."""
     seen = []
-    loop.call_soon(lambda: later.cancel())
-    later = loop.call_soon(seen.append, 1)
+    handles = []
+    loop.call_soon(lambda: handles[0].cancel())
+    handles.append(loop.call_soon(seen.append, 1))
     run_turns(loop)
     assert seen == []
 

@@ -286,7 +286,7 @@ def test_the_wrong_thread_is_told_in_debug_mode(loop):
             lambda: loop.call_later(1, int),
             lambda: loop.call_at(1, int),
         ):
-            with pytest.raises(RuntimeError, match="[Nn]on-thread-safe"):
+            with pytest.raises(RuntimeError, match=r"[Nn]on-thread-safe"):
                 call()
 
     async def main():

@@ -19,13 +19,41 @@ HOST = "127.0.0.1"
 
 
 class Echo(asyncio.Protocol):
-    """Sends back what comes."""
+    """Sends back what comes; knows how many of its kind there are."""
+
+    def __init__(self, crowd: Crowd) -> None:
+        self.crowd = crowd
 
     def connection_made(self, transport):
         self.transport = transport
+        self.crowd.enter()
 
     def data_received(self, data):
         self.transport.write(data)
+
+    def connection_lost(self, exc):
+        self.crowd.leave()
+
+
+class Crowd:
+    """Counts the connections of a server; makes the protocols."""
+
+    def __init__(self) -> None:
+        self.count = self.total = 0
+        self.empty = asyncio.Event()
+
+    def __call__(self):
+        return Echo(self)
+
+    def enter(self):
+        self.count += 1
+        self.total += 1
+        self.empty.clear()
+
+    def leave(self):
+        self.count -= 1
+        if self.count == 0:
+            self.empty.set()
 
 
 class Client(asyncio.Protocol):
@@ -69,7 +97,8 @@ def test_two_thousand_connections_at_once(loop):
     count = 2000
 
     async def main():
-        server = await loop.create_server(Echo, HOST, 0, backlog=count)
+        crowd = Crowd()
+        server = await loop.create_server(crowd, HOST, 0, backlog=count)
         address = server.sockets[0].getsockname()
         clients = []
         for start in range(0, count, 200):
@@ -91,6 +120,8 @@ def test_two_thousand_connections_at_once(loop):
             transport.close()
         for _, client in clients:
             assert await client.lost is None
+        await crowd.empty.wait()
+        assert crowd.total == count
         server.close()
         await server.wait_closed()
 
@@ -102,9 +133,7 @@ def test_ten_thousand_connects_and_closes(loop):
     total, together = 10_000, 50
 
     async def one(address, number):
-        transport, client = await loop.create_connection(
-            lambda: Client(b"%08d" % number), *address
-        )
+        transport, client = await loop.create_connection(lambda: Client(b"%08d" % number), *address)
         await client.complete
         assert client.data == client.message
         # A reset leaves no TIME_WAIT, of which the system has only so many.
@@ -117,10 +146,13 @@ def test_ten_thousand_connects_and_closes(loop):
         assert await client.lost is None
 
     async def main():
-        server = await loop.create_server(Echo, HOST, 0)
+        crowd = Crowd()
+        server = await loop.create_server(crowd, HOST, 0)
         address = server.sockets[0].getsockname()
         for start in range(0, total, together):
             await asyncio.gather(*(one(address, start + i) for i in range(together)))
+        await crowd.empty.wait()
+        assert crowd.total == total
         server.close()
         await server.wait_closed()
 
@@ -233,11 +265,12 @@ def test_a_failing_protocol_factory_leaves_the_socket_to_its_owner(loop, how):
             peer, _ = listener.accept()
         with mine, peer:
             mine.setblocking(False)
+            if how == "sock":
+                making = loop.create_connection(fail, sock=mine)
+            else:
+                making = loop.connect_accepted_socket(fail, mine)
             with pytest.raises(ZeroDivisionError):
-                if how == "sock":
-                    await loop.create_connection(fail, sock=mine)
-                else:
-                    await loop.connect_accepted_socket(fail, mine)
+                await making
             assert mine.fileno() >= 0
             mine.send(b"still mine")
             assert peer.recv(100) == b"still mine"
@@ -305,9 +338,7 @@ def test_a_cancelled_connect_leaves_nothing(loop):
             hanging.listen(0)
             with socket.create_connection(hanging.getsockname()):
                 for turns in range(20):
-                    task = loop.create_task(
-                        loop.create_connection(Client, *hanging.getsockname())
-                    )
+                    task = loop.create_task(loop.create_connection(Client, *hanging.getsockname()))
                     for _ in range(turns):
                         await asyncio.sleep(0)
                     task.cancel()
@@ -322,7 +353,7 @@ def test_closing_the_loop_with_open_connections_leaks_nothing():
     peers, gone = [], []
 
     async def main(loop, listener):
-        server = await loop.create_server(Echo, HOST, 0)
+        server = await loop.create_server(Crowd(), HOST, 0)
         for number in range(20):
             transport, protocol = await loop.create_connection(Client, *listener.getsockname())
             peer, _ = listener.accept()

@@ -48,10 +48,13 @@ def dispatch(loop: UringEventLoop) -> None:
     following = loop._cursor
     for kind, result, flags, offset, cookie in loop._batch[following:]:
         following += 1
-        endpoint = endpoints.get(cookie)
-        if endpoint is None:
+        try:
+            endpoint = endpoints[cookie]
+        except KeyError:
             _orphan(kind, result)
-        elif kind == RECV and result > 0 and (receive := endpoint.receive) is not None:
+            loop._cursor = following
+            continue
+        if kind == RECV and result > 0 and (receive := endpoint.receive) is not None:
             data = memory[offset : offset + result]
             loop._cursor = following
             try:
@@ -61,13 +64,12 @@ def dispatch(loop: UringEventLoop) -> None:
             except BaseException as exc:
                 endpoint.receive_failed(exc)
             continue
-        else:
-            try:
-                endpoint.on_record(following, kind, result, flags, offset)
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as exc:
-                _failed(loop, exc, endpoint)
+        try:
+            endpoint.on_record(following, kind, result, flags, offset)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            _failed(loop, exc, endpoint)
         loop._cursor = following
 
 

@@ -41,7 +41,7 @@ from uringcore_cffi._loop.compat import (
     set_result_unless_cancelled,
 )
 from uringcore_cffi.transports.reading import ReadSide
-from uringcore_cffi.transports.writing import WriteSide
+from uringcore_cffi.transports.writing import REFERENCE_BYTES, WriteSide
 
 if TYPE_CHECKING:
     from uringcore_cffi._loop.loop import UringEventLoop
@@ -96,7 +96,7 @@ class SocketTransport(ReadSide, WriteSide, asyncio.Transport):
         self._stash.extend(stash)
         self._send = fd.send
         self._tell_water_marks = fd.set_water_marks
-        self._writable = True  # the short way of write() may be taken
+        self._copy_below = REFERENCE_BYTES
         hold_socket(sock)
         self._sock = sock
         if server is not None:
@@ -177,7 +177,7 @@ class SocketTransport(ReadSide, WriteSide, asyncio.Transport):
         assert self._fd is not None
         self._fd.close(flags)
         self._closing = True
-        self._writable = False
+        self._copy_below = 0
         self.receive = None
         self._conn_lost += 1
         self._loop._forget_transport(self)
@@ -267,7 +267,7 @@ class SocketTransport(ReadSide, WriteSide, asyncio.Transport):
     def loop_closed(self) -> None:
         """Close the socket; __del__ still warns that the transport was not closed."""
         self._fd = None
-        self._writable = False
+        self._copy_below = 0
         self.receive = None
         self._conn_lost += 1
         self._references.clear()
@@ -279,7 +279,7 @@ class SocketTransport(ReadSide, WriteSide, asyncio.Transport):
     def forked(self) -> None:
         """Die quietly in a child: the connection is the parent's."""
         self._fd = None
-        self._writable = False
+        self._copy_below = 0
         self._closing = True
         self.receive = None
         self._conn_lost += 1

@@ -30,7 +30,8 @@ class WriteSide(FlowControl):
     _context: Context
     _fd: Fd | None
     _send: Callable[[Any, int, int], int]
-    _writable: bool
+    # Bytes objects shorter than this are copied by C; 0: the short way of write() is closed.
+    _copy_below: int
     _eof: bool
     _closing: bool
     _conn_lost: int
@@ -39,8 +40,8 @@ class WriteSide(FlowControl):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Queue data; it leaves at the end of the turn together with all else."""
-        if self._writable and data.__class__ is bytes and 0 < len(data) < REFERENCE_BYTES:
-            size = self._send(data, len(data), 0)
+        if data.__class__ is bytes and 0 < (count := len(data)) < self._copy_below:
+            size = self._send(data, count, 0)
         else:
             size = self._write_otherwise(data)
             if size == 0:
@@ -130,7 +131,7 @@ class WriteSide(FlowControl):
         if self._closing or self._eof:
             return
         self._eof = True
-        self._writable = False
+        self._copy_below = 0
         assert self._fd is not None
         answer = self._fd.shutdown()
         if answer not in (0, -errno.EALREADY, -errno.EPIPE, -errno.ESHUTDOWN):
