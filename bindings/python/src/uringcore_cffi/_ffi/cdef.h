@@ -135,7 +135,8 @@ struct uc_ring_stats {
 int uc_ring_new(const struct uc_ring_options *options, uc_ring **ret_ring);
 uc_ring *uc_ring_free(uc_ring *ring);
 int uc_ring_enable(uc_ring *ring);
-int uc_ring_wait(uc_ring *ring, struct uc_event *events, uint32_t max, int64_t timeout_ns);
+int uc_ring_wait(uc_ring *ring, struct uc_event *events, uint32_t max,
+                           int64_t timeout_ns);
 int uc_ring_last_count(uc_ring *ring);
 int uc_ring_flush(uc_ring *ring);
 int uc_ring_wake(uc_ring *ring);
@@ -180,7 +181,8 @@ struct uc_fd_status {
     uint64_t undelivered_bytes;
     uint64_t queued_bytes;
 };
-int uc_fd_attach(uc_ring *ring, int fd, const struct uc_fd_options *options, uc_fd **ret_fd);
+int uc_fd_attach(uc_ring *ring, int fd, const struct uc_fd_options *options,
+                           uc_fd **ret_fd);
 uc_fd *uc_fd_free(uc_fd *fd);
 int uc_fd_recv_start(uc_fd *fd);
 int uc_fd_recv_once(uc_fd *fd, uint32_t max_bytes);
@@ -190,7 +192,7 @@ enum uc_send_flag {
 };
 int64_t uc_fd_send(uc_fd *fd, const void *data, uint64_t bytes, uint32_t flags);
 int64_t uc_fd_send_to(uc_fd *fd, const void *data, uint64_t bytes, const void *address,
-                      uint32_t address_bytes);
+                                uint32_t address_bytes);
 int uc_fd_shutdown(uc_fd *fd);
 int uc_fd_accept_start(uc_fd *fd);
 int uc_fd_connect(uc_fd *fd, const void *address, uint32_t address_bytes);
@@ -209,18 +211,18 @@ int uc_fd_close(uc_fd *fd, uint32_t flags);
 // op.h
 int uc_op_nop(uc_ring *ring, uint64_t cookie, uint64_t *ret_op);
 int uc_op_read(uc_ring *ring, int fd, void *buffer, uint32_t bytes, uint64_t offset,
-               uint64_t cookie, uint64_t *ret_op);
-int uc_op_write(uc_ring *ring, int fd, const void *buffer, uint32_t bytes, uint64_t offset,
-                uint64_t cookie, uint64_t *ret_op);
+                         uint64_t cookie, uint64_t *ret_op);
+int uc_op_write(uc_ring *ring, int fd, const void *buffer, uint32_t bytes,
+                          uint64_t offset, uint64_t cookie, uint64_t *ret_op);
 enum uc_fsync_flag {
     UC_FSYNC_DATA = 1,
 };
 int uc_op_fsync(uc_ring *ring, int fd, uint32_t flags, uint64_t cookie, uint64_t *ret_op);
-int uc_op_openat(uc_ring *ring, int directory_fd, const char *path, uint32_t flags, uint32_t mode,
-                 uint64_t cookie, uint64_t *ret_op);
+int uc_op_openat(uc_ring *ring, int directory_fd, const char *path, uint32_t flags,
+                           uint32_t mode, uint64_t cookie, uint64_t *ret_op);
 int uc_op_close(uc_ring *ring, int fd, uint64_t cookie, uint64_t *ret_op);
-int uc_op_statx(uc_ring *ring, int directory_fd, const char *path, uint32_t flags, uint32_t mask,
-                void *statx, uint64_t cookie, uint64_t *ret_op);
+int uc_op_statx(uc_ring *ring, int directory_fd, const char *path, uint32_t flags,
+                          uint32_t mask, void *statx, uint64_t cookie, uint64_t *ret_op);
 int uc_op_timeout(uc_ring *ring, uint64_t ns, uint64_t cookie, uint64_t *ret_op);
 int uc_op_cancel(uc_ring *ring, uint64_t op);
 
@@ -262,7 +264,8 @@ int uc_probe(struct uc_probe *ret_probe);
 // user_data.h
 #define UC_USER_DATA_INDEX_MAX 16777215
 #define UC_USER_DATA_KIND_MAX 254
-int uc_user_data_pack(uint32_t kind, uint32_t generation, uint32_t index, uint64_t *ret_user_data);
+int uc_user_data_pack(uint32_t kind, uint32_t generation, uint32_t index,
+                                uint64_t *ret_user_data);
 uint32_t uc_user_data_kind(uint64_t user_data);
 uint32_t uc_user_data_generation(uint64_t user_data);
 uint32_t uc_user_data_index(uint64_t user_data);
