@@ -46,7 +46,7 @@ struct uc_fd_options {
     uint32_t size;         /* sizeof(struct uc_fd_options) */
     uint32_t flags;        /* UC_FD_* */
     uint64_t cookie;       /* comes back in every record */
-    uint64_t credit_bytes; /* undelivered, above which receiving stops; 0: 1 MiB */
+    uint64_t credit_bytes; /* given out in a turn, above which receiving rests; 0: 1 MiB */
     uint32_t credit_ops;   /* operations in flight at a time: 1 to 16; 0 means 16 */
     uint32_t reserved;     /* 0 */
     uint64_t high_water;   /* queued bytes that owe UC_EVENT_LOW_WATER; 0: 64 KiB */
@@ -69,7 +69,7 @@ struct uc_fd_status {
     uint32_t receiving;         /* 1 while the caller wants to receive or accept */
     uint32_t in_flight;         /* operations in the kernel */
     uint32_t credit_ops;        /* that may be in flight */
-    uint64_t credit_bytes;      /* that may be undelivered */
+    uint64_t credit_bytes;      /* that may be given out in a turn */
     uint64_t undelivered_bytes; /* received, kept because the caller has stopped */
     uint64_t queued_bytes;      /* to be sent, including what is in flight */
 };
@@ -296,8 +296,8 @@ UC_EXPORT int uc_fd_set_water_marks(uc_fd *fd, uint64_t high, uint64_t low);
  * uc_fd_set_credit - set the budget
  * @fd:    a handle
  * @ops:   operations in flight at a time, 1 to 16
- * @bytes: received but undelivered bytes above which receiving stops by itself until they are
- *         delivered; 1 or more
+ * @bytes: received bytes given out in one turn, above which receiving rests until the next; 1 or
+ *         more
  *
  * A smaller budget does not cancel what is in flight.
  *

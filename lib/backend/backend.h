@@ -100,7 +100,8 @@ struct uci_backend_table {
     int (*enable)(struct uci_backend *backend);
     /* Queue an operation. Negative: nothing was queued. */
     int (*submit)(struct uci_backend *backend, const struct uci_operation *operation);
-    /* Submit everything queued; if @wait, until a completion is there or @timeout_ns is over
+    /* Submit everything queued (with nothing queued and not to wait, it need not enter the kernel
+     * unless that would bring completions); if @wait, until a completion is there or @timeout_ns is over
      * (negative: for ever). 0 or negative; -ETIME is 0. */
     int (*enter)(struct uci_backend *backend, bool wait, int64_t timeout_ns);
     /* Take up to @max completions; needs no kernel entry. */

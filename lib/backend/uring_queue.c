@@ -54,7 +54,7 @@ int uci_uring_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns)
     if (uring->setup_flags & IORING_SETUP_SQPOLL) {
         io_uring_smp_mb();
         backend->queued = 0;
-        if (IO_URING_READ_ONCE(*uring->ring.sq.kflags) & IORING_SQ_NEED_WAKEUP)
+        if (pending && (IO_URING_READ_ONCE(*uring->ring.sq.kflags) & IORING_SQ_NEED_WAKEUP))
             flags |= IORING_ENTER_SQ_WAKEUP;
         else if (!wait)
             return 0;

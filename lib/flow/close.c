@@ -77,7 +77,9 @@ static int wait_until_quiet(uc_ring *ring, int number)
     int r;
 
     for (int tries = 0; tries < CLOSE_NOW_TRIES && uci_fd_table_find(&ring->fds, index); tries++) {
-        r = uci_ring_enter(ring, tries > 0, CLOSE_NOW_SLICE_NS);
+        r = uci_flow_flush(ring); /* also cancellations that found no room */
+        if (r == 0)
+            r = uci_ring_enter(ring, tries > 0, CLOSE_NOW_SLICE_NS);
         if (r < 0 && r != -EINTR)
             return r;
         r = uci_ring_reap_one(ring, number);

@@ -117,8 +117,8 @@ static inline void uci_ring_take_back_later(uc_ring *ring, uint64_t token)
 /* One kernel entry: submit what is queued, wait or not. */
 int uci_ring_enter(uc_ring *ring, bool wait, int64_t timeout_ns);
 
-/* Between turns: take the completions that are there. Those of descriptor @number are carried
- * through at once, the others are parked. -1: all are parked. 0 or -ENOMEM. */
+/* Between turns: take the completions that are there. Those of descriptor @number, and of
+ * cancellations, are carried through at once, the others are parked. 0 or -ENOMEM. */
 int uci_ring_reap_one(uc_ring *ring, int number);
 
 /* Carry the completions that are there through complete.c, as long as there is room for records

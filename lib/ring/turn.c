@@ -1,9 +1,10 @@
 /*
  * One turn: take back, submit, wait, decode.
  *
- * A turn costs one kernel entry. It costs another only when all that came of the first concerned
- * libuc alone (the end of a send, a wake-up's read), so that the caller is not bothered with
- * nothing.
+ * A turn costs one kernel entry, or none when nothing is queued and either there are records
+ * already, or it is not to wait and the kernel has nothing to do for us. It costs another only when
+ * all that came of the first concerned libuc alone (the end of a send, a wake-up's read), so that
+ * the caller is not bothered with nothing.
  */
 #include "base/clock.h"
 #include "flow/flow.h"

@@ -60,9 +60,12 @@ def test_a_cancelled_callback_does_not_run(loop):
 def test_a_callback_cancelled_by_one_before_it_does_not_run(loop):
     """A cancellation works up to the last moment, in the same turn."""
     seen = []
-    handles = []
-    loop.call_soon(lambda: handles[0].cancel())
-    handles.append(loop.call_soon(seen.append, 1))
+
+    def cancel():
+        handles[0].cancel()
+
+    loop.call_soon(cancel)
+    handles = [loop.call_soon(seen.append, 1)]
     run_turns(loop)
     assert seen == []
 

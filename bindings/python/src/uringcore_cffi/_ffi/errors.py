@@ -23,6 +23,8 @@ _MEANINGS = {
     errno.ESHUTDOWN: "the write side is shut down or closing",
     errno.EOPNOTSUPP: "this kernel has no such operation",
 }
+# Answers that mean: there is nothing left to do this to.
+GONE = (errno.ESTALE, errno.ECHILD)
 _NO_IO_URING = (errno.EPERM, errno.ENOSYS, errno.ENOMEM, errno.EOPNOTSUPP, errno.EACCES)
 
 
@@ -54,6 +56,12 @@ def answer_error(answer: int, call: str) -> Exception:
     if code == errno.ENOMEM:
         return MemoryError(f"{call}: out of memory")
     return OSError(code, f"{call}: {_MEANINGS.get(code, os.strerror(code))}")
+
+
+def check_answer(answer: int, call: str, *harmless: int) -> None:
+    """Raise the exception of a negative answer, unless its errno is among ``harmless``."""
+    if answer < 0 and -answer not in harmless:
+        raise answer_error(answer, call)
 
 
 def creation_error(answer: int) -> OSError:

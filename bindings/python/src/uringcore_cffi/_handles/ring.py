@@ -157,6 +157,12 @@ class Ring:
     def enable(self) -> None:
         """Bind the ring to the calling thread; it moves if another thread ran it before."""
         answer = lib.uc_ring_enable(self.handle)
+        if answer == -errno.EBUSY:
+            raise OSError(
+                errno.EBUSY,
+                "more is in flight than can move to another thread at once: "
+                "run the loop in the thread that ran it before, or close it",
+            )
         if answer < 0:
             raise answer_error(answer, "uc_ring_enable")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import socket
 import time
@@ -73,6 +74,7 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
         self._inherited: dict[int, Endpoint] = {}
         self._signals: SignalWakeup | None = None
         self._final_stats: Stats | None = None
+        self._settled = False  # at the end: the kernel has let go of everything
         self._info = self._ring.info()
         self._closed = False
 
@@ -116,10 +118,13 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
             self._cursor = 0
             self._batch = self._ring.recover()
             self._ring.taken()
+        self._install_signals()
+        self._in_turn = True
+
+    def _install_signals(self) -> None:
         if self._signals is None:
             self._signals = SignalWakeup(self)
         self._signals.install()
-        self._in_turn = True
 
     def _end_run(self) -> None:
         self._in_turn = False
@@ -176,6 +181,11 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
             dispatch(self)
         self._batch = []
 
+    def _submit_outside_turn(self) -> None:
+        """Have what was just asked for leave now, if no turn is near to take it along."""
+        if not self._in_turn:
+            self._ring.flush()
+
     def _write_to_self(self) -> None:
         """Wake the loop; any thread, also while another closes the loop."""
         with self._wake_lock:
@@ -229,6 +239,7 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
         extra: dict[str, Any] | None = None,
         server: Any = None,
     ) -> SocketTransport:
+        self._ensure_fd_no_transport(sock)
         return SocketTransport(self, sock, protocol, waiter, extra, server)
 
     def _make_ssl_transport(self, rawsock: socket.socket, *args: Any, **kwargs: Any) -> NoReturn:
@@ -275,6 +286,8 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
         # Kept: tasks of the parent that wait for them would complain if they were collected.
         self._inherited = endpoints
         self._signals = None
+        if self._in_turn:
+            self._install_signals()
 
     # The end
 
@@ -292,26 +305,37 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
         self._batch = []
         inherited = False
         try:
-            self._ring.enable()
             self._settle()
         except ChildProcessError:
             inherited = True
             self._final_stats = Stats(*[0] * len(Stats.__dataclass_fields__))
+        finally:
+            self._let_go(inherited)
+
+    def _let_go(self, inherited: bool) -> None:
+        """Free the ring and close what is open, whatever went wrong before."""
         self._memory = b""
         self._ring.free()
         endpoints, self._endpoints = self._endpoints, {}
+        self._transports.clear()
+        self._sockets.clear()
+        self._listeners.clear()
         for endpoint in endpoints.values():
             if inherited:
                 endpoint.forked()
             else:
                 endpoint.loop_closed()
-        self._transports.clear()
-        self._sockets.clear()
-        self._listeners.clear()
 
     def _settle(self) -> None:
         """Submit what is queued, then take everything back from the kernel."""
         ring = self._ring
+        self._final_stats = ring.stats()
+        try:
+            ring.enable()
+        except OSError as exc:
+            if exc.errno != errno.EBUSY:
+                raise
+            return  # too much in flight to move to this thread; freeing the ring ends it all
         discard(ring.recover())
         ring.taken()
         ring.flush()
@@ -322,3 +346,4 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
             discard(ring.records(ring.wait(10_000_000)))
         ring.taken()
         self._final_stats = ring.stats()
+        self._settled = self._final_stats.in_flight == 0

@@ -52,8 +52,7 @@ class Listener:
         answer = self._fd.accept_start()
         if answer not in (0, -errno.EALREADY):
             raise answer_error(answer, "uc_fd_accept_start")
-        if not self._loop._in_turn:
-            self._loop._ring.flush()
+        self._loop._submit_outside_turn()
 
     def stop(self) -> None:
         """Accept no more. On return the port is free once the socket is closed."""

@@ -65,6 +65,10 @@ class SignalWakeup:
         self._fd = None
         if threading.current_thread() is threading.main_thread():
             self.uninstall()
+            # An interrupt may have kept install() from noting that it has installed us.
+            current = signal.set_wakeup_fd(-1)
+            if current != self._sender.fileno():
+                signal.set_wakeup_fd(current)
         self._receiver.close()
         self._sender.close()
 

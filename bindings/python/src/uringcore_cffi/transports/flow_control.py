@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
+from uringcore_cffi._ffi.errors import GONE, check_answer
 from uringcore_cffi._loop.compat import FlowControlMixin
 
 
@@ -25,12 +26,13 @@ class FlowControl(FlowControlMixin):  # type: ignore[misc]
     _high_water: int
     _low_water: int
     # Tells C the marks, in bytes.
-    _tell_water_marks: Callable[[int, int], object]
+    _tell_water_marks: Callable[[int, int], int]
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Set the marks, in bytes; see asyncio.WriteTransport."""
         self._set_write_buffer_limits(high=high, low=low)
-        self._tell_water_marks(self._high_water, self._low_water)
+        answer = self._tell_water_marks(self._high_water, self._low_water)
+        check_answer(answer, "uc_fd_set_water_marks", *GONE)
         self._pause_protocol_above_high(self.get_write_buffer_size())
 
     def _pause_protocol_above_high(self, size: int) -> None:
@@ -46,8 +48,12 @@ class FlowControl(FlowControlMixin):  # type: ignore[misc]
             self._flow_control_failed(exc, "protocol.pause_writing() failed")
 
     def _resume_protocol(self) -> None:
-        """Call resume_writing() if the protocol is paused; may be called twice."""
-        if not self._protocol_paused:
+        """Call resume_writing() if the protocol is paused; may be called twice.
+
+        Not if so much was written since the queue sank that it is above the mark again: then C
+        will tell once more.
+        """
+        if not self._protocol_paused or self.get_write_buffer_size() > self._high_water:
             return
         self._protocol_paused = False
         try:

@@ -2,7 +2,8 @@
 
 A record with bytes takes the short way, straight to data_received(), unless the protocol fills
 its own buffers, pauses, or is still owed something earlier: then the bytes go through the stash.
-The stash holds what was received and not delivered, in order; b"" in it is the end.
+The stash holds what was received and not delivered, in order; b"" in it is the end, and so is an
+OSError.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from contextvars import Context
 from functools import partial
 from typing import Any, Callable
 
-from uringcore_cffi._ffi.errors import answer_error, result_error
+from uringcore_cffi._ffi.errors import GONE, answer_error, check_answer, result_error
 from uringcore_cffi._handles.fd import Fd
 
 # Context.run, or _run_here when the connection's context has been entered already.
@@ -33,7 +34,7 @@ class ReadSide:
     _protocol: Any
     _context: Context
     _fd: Fd | None
-    _stash: deque[bytes]
+    _stash: deque[Any]  # bytes, memoryview (the rest of a piece), b"" or OSError
     _buffered: bool
     _made: bool
     _paused: bool
@@ -60,8 +61,8 @@ class ReadSide:
         answer = self._fd.recv_start()
         if answer not in (0, -errno.EALREADY, -errno.ENOTCONN):
             self._fatal_error(answer_error(answer, "uc_fd_recv_start"), "Fatal read error")
-        if not self._loop._in_turn:
-            self._loop._ring.flush()
+        elif answer == 0:
+            self._loop._submit_outside_turn()
 
     def is_reading(self) -> bool:
         """Tell whether data may arrive at the protocol."""
@@ -71,10 +72,10 @@ class ReadSide:
         """Deliver nothing until resume_reading(); the peer feels it when its window is full."""
         if self._closing or self._paused:
             return
+        if self._fd is not None:
+            check_answer(self._fd.recv_stop(), "uc_fd_recv_stop", errno.EALREADY, *GONE)
         self._paused = True
         self.receive = None
-        if self._fd is not None:
-            self._fd.recv_stop()
         if self._loop.get_debug():
             logger.debug("%r pauses reading", self)
 
@@ -98,20 +99,24 @@ class ReadSide:
         if self._closing:
             return
         loop = self._loop
-        if result < 0:
-            self._fatal_error(result_error(result), "Fatal read error on socket transport")
+        if result < 0 and not self._paused and not self._stash:
+            self._read_failed(result_error(result))
         elif result > 0 and self._buffered and not self._paused and not self._stash:
             self._fill_buffers(following, memoryview(loop._memory)[offset : offset + result])
-        elif result > 0 or self._paused:
-            data = loop._memory[offset : offset + result] if result else b""
+        elif result > 0:
+            data = loop._memory[offset : offset + result]
             self._stash += (data,)
             loop._cursor = following
         else:
             # The end is delivered in turn, by a step that can be taken up again.
+            end = result_error(result) if result < 0 else b""
             handle = loop._internal_handle(self._start_reading, (), self._context)
             loop._ready += (handle,)
-            self._stash += (b"",)
+            self._stash += (end,)
             loop._cursor = following
+
+    def _read_failed(self, exc: OSError) -> None:
+        self._fatal_error(exc, "Fatal read error on socket transport")
 
     def _fill_buffers(self, following: int, data: memoryview) -> None:
         """Give one record's data to a BufferedProtocol, in as many pieces as its buffers need."""
@@ -155,7 +160,9 @@ class ReadSide:
         stash = self._stash
         while stash and not self._paused and not self._closing:
             data = stash[0]
-            if not data:
+            if isinstance(data, OSError):
+                self._read_failed(data)
+            elif not data:
                 self._deliver_eof()
                 stash.clear()
             elif self._buffered:
@@ -163,11 +170,12 @@ class ReadSide:
                 if count == len(data):
                     del stash[0]
                 else:
-                    stash[0] = data[count:]
+                    stash[0] = memoryview(data)[count:]
                 if count:
                     self._buffer_updated(count, _run_here)
             else:
                 receive = self._protocol.data_received
+                data = bytes(data)  # a memoryview, if the protocol was switched half-way
                 del stash[0]
                 try:
                     receive(data)

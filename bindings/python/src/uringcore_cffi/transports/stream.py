@@ -21,6 +21,7 @@ CLOSED              connection_lost(), then the socket is closed
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import warnings
 from asyncio.log import logger
@@ -28,7 +29,7 @@ from collections import deque
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Callable
 
-from uringcore_cffi._ffi.errors import result_error
+from uringcore_cffi._ffi.errors import GONE, check_answer, result_error
 from uringcore_cffi._handles.events import CLOSED, RECV, SEND_FAILED, SENT, SHUTDOWN
 from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, Fd
 from uringcore_cffi._loop.compat import (
@@ -45,6 +46,10 @@ from uringcore_cffi.transports.writing import REFERENCE_BYTES, WriteSide
 
 if TYPE_CHECKING:
     from uringcore_cffi._loop.loop import UringEventLoop
+
+
+# What the kernel may still read although its loop is closed: it did not let go in time.
+_kept_for_ever: list[Any] = []
 
 
 class SocketTransport(ReadSide, WriteSide, asyncio.Transport):
@@ -83,7 +88,7 @@ class SocketTransport(ReadSide, WriteSide, asyncio.Transport):
         self._conn_lost = 0  # writes in vain, for the warning; not 0 once closing
         self._exception: BaseException | None = None
         # Received but not delivered, because the protocol pauses: bytes; b"" is the end.
-        self._stash: deque[bytes] = deque()
+        self._stash: deque[Any] = deque()
         # Objects whose memory the kernel still reads, in the order of sending.
         self._references: deque[Any] = deque()
         self._hold_references = False
@@ -91,7 +96,15 @@ class SocketTransport(ReadSide, WriteSide, asyncio.Transport):
         self.set_protocol(protocol)
         set_nodelay(sock)
         self._sock_fd = sock.fileno()
-        fd, stash = loop._attach_socket(sock, self)
+        if server is not None:
+            # First of all: it refuses when it was closed in the meantime.
+            attach_to_server(server, self)
+            self._server = server
+        try:
+            fd, stash = loop._attach_socket(sock, self)
+        except BaseException:
+            self._leave_server()
+            raise
         self._fd = fd
         self._stash.extend(stash)
         self._send = fd.send
@@ -99,9 +112,6 @@ class SocketTransport(ReadSide, WriteSide, asyncio.Transport):
         self._copy_below = REFERENCE_BYTES
         hold_socket(sock)
         self._sock = sock
-        if server is not None:
-            attach_to_server(server, self)
-            self._server = server
         call_internal = loop._call_internal
         call_internal(self._call_connection_made, context=self._context)
         call_internal(self._start_reading, context=self._context)
@@ -175,14 +185,15 @@ class SocketTransport(ReadSide, WriteSide, asyncio.Transport):
     def _begin_close(self, flags: int) -> None:
         self._loop._check_closed()
         assert self._fd is not None
-        self._fd.close(flags)
+        answer = self._fd.close(flags)
+        check_answer(answer, "uc_fd_close", errno.EALREADY, *GONE)
         self._closing = True
         self._copy_below = 0
         self.receive = None
         self._conn_lost += 1
         self._loop._forget_transport(self)
-        if not self._loop._in_turn:
-            self._loop._ring.flush()
+        if answer == 0:
+            self._loop._submit_outside_turn()
 
     def _force_close(self, exc: BaseException | None) -> None:
         if self._aborting or self._sock is None or self._fd is None:
@@ -239,6 +250,10 @@ class SocketTransport(ReadSide, WriteSide, asyncio.Transport):
         """Close the socket and leave the server; may be called again after an interrupt."""
         if self._sock is not None:
             close_held_socket(self._sock)
+        self._leave_server()
+        self._sock = None
+
+    def _leave_server(self) -> None:
         server = self._server
         if server is not None:
             # Next to each other, and straight into the server: leaving must happen just once.
@@ -247,7 +262,6 @@ class SocketTransport(ReadSide, WriteSide, asyncio.Transport):
                 server._detach(self)
             else:
                 server._detach()
-        self._sock = None
 
     # The endpoint
 
@@ -270,6 +284,8 @@ class SocketTransport(ReadSide, WriteSide, asyncio.Transport):
         self._copy_below = 0
         self.receive = None
         self._conn_lost += 1
+        if not self._loop._settled:
+            _kept_for_ever.extend(self._references)
         self._references.clear()
         if self._closing:
             self._close_socket()

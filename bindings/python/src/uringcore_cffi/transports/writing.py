@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextvars import Context
 from typing import Any, Callable
 
-from uringcore_cffi._ffi.errors import answer_error
+from uringcore_cffi._ffi.errors import GONE, answer_error, check_answer
 from uringcore_cffi._handles.events import LOW_WATER
 from uringcore_cffi._handles.fd import SEND_REFERENCE, Fd, keep_alive
 from uringcore_cffi._loop.compat import LOG_THRESHOLD_FOR_CONNLOST_WRITES
@@ -52,7 +52,7 @@ class WriteSide(FlowControl):
                 return
             self._pause_protocol_above_high(size)
         if not self._loop._in_turn:
-            self._loop._ring.flush()
+            self._loop._submit_outside_turn()
 
     def _write_otherwise(self, data: Any) -> int:
         """Write what is not a small bytes object, or complain; return as send() does, or 0."""
@@ -134,7 +134,6 @@ class WriteSide(FlowControl):
         self._copy_below = 0
         assert self._fd is not None
         answer = self._fd.shutdown()
-        if answer not in (0, -errno.EALREADY, -errno.EPIPE, -errno.ESHUTDOWN):
-            raise answer_error(answer, "uc_fd_shutdown")
-        if not self._loop._in_turn:
-            self._loop._ring.flush()
+        check_answer(answer, "uc_fd_shutdown", errno.EPIPE, errno.ESHUTDOWN, *GONE)
+        if answer == 0:
+            self._loop._submit_outside_turn()
