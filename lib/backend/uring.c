@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -119,12 +120,37 @@ static int negotiate(struct uci_uring *uring, const struct uci_backend_options *
     return 0;
 }
 
-static void explain_sqpoll(const struct uci_backend_options *options, struct uc_ring_info *info)
+static void explain_sqpoll(struct uc_ring_info *info)
 {
-    if (options->sqpoll == UC_SQPOLL_TRY && !(info->features & UC_FEATURE_SQPOLL))
-        snprintf(info->reason, sizeof(info->reason),
-                 "SQPOLL is refused by this kernel or its policy (before 5.13 it needs "
-                 "CAP_SYS_NICE); operations are submitted in batches instead");
+    snprintf(info->reason, sizeof(info->reason),
+             "SQPOLL is refused by this kernel or its policy (before 5.13 it needs CAP_SYS_NICE); "
+             "operations are submitted in batches instead");
+}
+
+static void explain_missing(struct uc_ring_info *info)
+{
+    size_t used;
+
+    snprintf(info->reason, sizeof(info->reason), "this kernel or its policy has no");
+    for (uint64_t bit = 1; uc_feature_name(bit); bit *= 2) {
+        used = strlen(info->reason);
+        if (info->features_stripped & bit)
+            snprintf(info->reason + used, sizeof(info->reason) - used, " %s", uc_feature_name(bit));
+    }
+    used = strlen(info->reason);
+    snprintf(info->reason + used, sizeof(info->reason) - used,
+             "; libuc does without (uc-probe tells which kernel has it)");
+}
+
+/* One sentence on what was asked for and is not in use; what is said already stays. */
+static void explain(struct uc_ring_info *info)
+{
+    if (info->reason[0] || !info->features_stripped)
+        return;
+    if (info->features_stripped & UC_FEATURE_SQPOLL)
+        explain_sqpoll(info);
+    else
+        explain_missing(info);
 }
 
 static void uring_stop(struct uci_backend *backend)
@@ -173,7 +199,7 @@ static int uring_open(const struct uci_backend_options *options, struct uc_ring_
         uring_free(&uring->base, false);
         return r;
     }
-    explain_sqpoll(options, info);
+    explain(info);
     *ret_backend = &uring->base;
     return 0;
 }

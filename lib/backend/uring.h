@@ -6,6 +6,9 @@
 
 #define UCI_URING_BUFFER_GROUP 0
 
+/* In features_off: map the rings as before Linux 6.5, so that tests can see that way too. */
+#define UCI_FEATURE_OWN_MEMORY (UINT64_C(1) << 63)
+
 struct uci_uring {
     struct uci_backend base;
     struct io_uring ring;

@@ -43,7 +43,7 @@ struct strip {
 
 /* In the order in which they are given up. */
 static const struct strip strips[] = {
-    {IORING_SETUP_NO_MMAP, 0},
+    {IORING_SETUP_NO_MMAP, UCI_FEATURE_OWN_MEMORY},
     {IORING_SETUP_DEFER_TASKRUN, UC_FEATURE_DEFER_TASKRUN},
     {IORING_SETUP_SINGLE_ISSUER, UC_FEATURE_SINGLE_ISSUER},
     {IORING_SETUP_COOP_TASKRUN, UC_FEATURE_COOP_TASKRUN},
