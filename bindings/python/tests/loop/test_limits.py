@@ -93,7 +93,7 @@ def test_accepting_without_descriptors_backs_off_and_recovers(loop, monkeypatch,
     monkeypatch.setattr(servers, "ACCEPT_RETRY_DELAY", 0.05)
     count = 5
     retries = 4
-    entries = []
+    entries, times = [], []
     clients = [socket.socket() for _ in range(count)]
 
     async def serve(reader, writer):
@@ -103,12 +103,15 @@ def test_accepting_without_descriptors_backs_off_and_recovers(loop, monkeypatch,
     def problem(_loop, context):
         loop.problems.append(context)
         entries.append(loop.stats().kernel_entries)
+        times.append(loop.time())
         if len(loop.problems) == retries:
             enough.set()
 
-    enough = asyncio.Event()
+    enough = None
 
     async def main():
+        nonlocal enough
+        enough = asyncio.Event()
         server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=count)
         loop.set_exception_handler(problem)
         few_descriptors.fill()
@@ -133,6 +136,7 @@ def test_accepting_without_descriptors_backs_off_and_recovers(loop, monkeypatch,
         assert context["exception"].errno == errno.EMFILE
         assert "socket" in context
     assert entries[retries - 1] - entries[0] <= 5 * (retries - 1)
+    assert times[retries - 1] - times[0] >= 0.05 * (retries - 1)
     loop.problems.clear()
 
 

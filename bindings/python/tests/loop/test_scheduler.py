@@ -152,6 +152,7 @@ def test_thousands_of_cancelled_timers_take_no_room(loop):
     seen = []
     for number in range(200):
         loop.call_later(0.001, seen.append, number)
+    wanted = loop.call_later(1800, int)  # before all that are cancelled
     for _ in range(50):
         for _ in range(200):
             loop.call_later(3600, int).cancel()
@@ -162,6 +163,7 @@ def test_thousands_of_cancelled_timers_take_no_room(loop):
     assert seen == list(range(200))
     run_turns(loop)
     assert loop._timer_cancelled_count <= len(loop._scheduled)
+    assert wanted in [timer[2] for timer in loop._scheduled]
 
 
 def test_cancelling_drops_what_the_timer_held(loop):
@@ -229,6 +231,17 @@ def test_an_idle_loop_does_not_wake_up(loop):
         return entries
 
     assert loop.run_until_complete(main()) <= 2
+
+
+def test_a_loop_without_timers_sleeps_until_it_is_woken(loop):
+    """It does not look around now and then: one entry to sleep, few to be woken."""
+    loop.run_until_complete(asyncio.sleep(0))
+    before = loop.stats().kernel_entries
+    waker = threading.Timer(0.3, loop.call_soon_threadsafe, [loop.stop])
+    waker.start()
+    loop.run_forever()
+    waker.join()
+    assert loop.stats().kernel_entries - before <= 4
 
 
 def test_one_turn_enters_the_kernel_once(loop):
@@ -433,16 +446,16 @@ def test_async_generators_are_shut_down(loop):
 
 def test_an_abandoned_async_generator_is_closed_by_the_loop(loop):
     """The loop's hooks are installed while it runs."""
-    closed = asyncio.Event()
 
-    async def generator():
+    async def generator(closed):
         try:
             yield 1
         finally:
             closed.set()
 
     async def main():
-        async for _ in generator():
+        closed = asyncio.Event()
+        async for _ in generator(closed):
             break
         gc.collect()
         await asyncio.wait_for(closed.wait(), 20)

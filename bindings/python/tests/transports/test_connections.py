@@ -236,9 +236,10 @@ def test_a_close_by_the_user_while_connected_is_put_off(loop):
         mine.setblocking(False)
         number = mine.fileno()
         transport, client = await loop.create_connection(lambda: Client(b"hello"), sock=mine)
+        inode = os.fstat(number).st_ino
         mine.close()
-        with peer, socket.socket() as stranger:
-            assert stranger.fileno() != number
+        with peer, socket.socket(), socket.socket():
+            assert os.fstat(number).st_ino == inode
             peer.settimeout(20)
             assert peer.recv(100) == b"hello"
             peer.sendall(b"HELLO")

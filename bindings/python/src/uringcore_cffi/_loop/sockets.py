@@ -4,211 +4,21 @@ The system call is tried first; only what would block goes to the ring. Receivin
 completion into the pool and copied out, so a cancelled sock_recv_into() never writes late.
 Everything else waits for readiness and then makes the call in the coroutine itself, so a
 cancelled coroutine has taken nothing and sent nothing that nobody knows of.
-
-No byte is lost by cancelling: what completed although nobody waits any more is the next
-receive's, whether libuc holds it (it came after the cancellation), the stash of the endpoint (it
-was in the same batch) or the future of a task that was cancelled after the result was set.
 """
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import select
 import socket
-import weakref
-from collections import deque
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
-from uringcore_cffi._ffi.errors import answer_error, result_error
-from uringcore_cffi._handles.events import CLOSED, POLL, RECV
-from uringcore_cffi._handles.fd import Fd
-from uringcore_cffi._loop.compat import check_ssl_socket, hold_socket, let_go_of_socket
+from uringcore_cffi._loop.compat import check_ssl_socket
+from uringcore_cffi._loop.socket_endpoint import WOULD_BLOCK, SocketEndpoint
 
-if TYPE_CHECKING:
-    from uringcore_cffi._loop.loop import UringEventLoop
+__all__ = ["SWEEP_MIN_SOCKETS", "SocketEndpoint", "SocketMethods"]
 
-_WOULD_BLOCK = (BlockingIOError, InterruptedError)
-_RECV_MAX = 2**31 - 4096
 # How many sockets may stay attached before those that are gone are looked for.
 SWEEP_MIN_SOCKETS = 64
-
-
-class SocketEndpoint:
-    """What the loop knows of one socket that belongs to the user.
-
-    Attached at first need and kept: attaching costs more than receiving.
-    """
-
-    receive = None
-
-    def __init__(self, loop: UringEventLoop, sock: socket.socket) -> None:
-        self._loop = loop
-        self.socket = weakref.ref(sock)
-        self.fileno = sock.fileno()
-        self.fd: Fd = loop._attach_fileno(self.fileno, self)
-        # (future, how many bytes are wanted), first come, first served
-        self._receivers: deque[tuple[asyncio.Future[bytes], int]] = deque()
-        self._pollers: dict[int, deque[asyncio.Future[None]]] = {}
-        self.stash: deque[bytes] = deque()
-        self._cancelled = False  # a receive was called off: libuc may hold its data
-
-    def holds_data(self) -> bool:
-        """Tell whether data that came earlier must be received before the socket is read."""
-        if self.stash or self._receivers:
-            return True
-        if self._cancelled:
-            status = self.fd.status()
-            self._cancelled = bool(status.in_flight or status.undelivered_bytes)
-        return self._cancelled
-
-    async def recv(self, sock: socket.socket, count: int) -> bytes:
-        """Receive at most ``count`` bytes, 1 or more, through the ring."""
-        if self.stash and not self._receivers:
-            return self._take_stash(count)
-        future: asyncio.Future[bytes] = self._loop.create_future()
-        self._receivers.append((future, count))
-        hold_socket(sock)
-        try:
-            if len(self._receivers) == 1:
-                self._arm_recv()
-            return await future
-        except BaseException:
-            self._recv_abandoned(future)
-            raise
-        finally:
-            let_go_of_socket(sock)
-
-    def _take_stash(self, count: int) -> bytes:
-        data = self.stash[0]
-        if len(data) <= count:
-            del self.stash[0]
-            return data
-        self.stash[0] = data[count:]
-        return data[:count]
-
-    def _arm_recv(self) -> None:
-        answer = self.fd.recv_once(min(self._receivers[0][1], _RECV_MAX))
-        if answer == -errno.ENOTCONN:
-            self._receive_directly()
-        elif answer not in (0, -errno.EALREADY):
-            raise answer_error(answer, "uc_fd_recv_once")
-
-    def _receive_directly(self) -> None:
-        """Ask the socket itself: libuc has reported its end already."""
-        future, count = self._receivers.popleft()
-        sock = self.socket()
-        try:
-            future.set_result(sock.recv(count) if sock is not None else b"")
-        except OSError as exc:
-            future.set_exception(exc)
-
-    def _recv_abandoned(self, future: asyncio.Future[bytes]) -> None:
-        """Call off a receive whose coroutine ends without the data."""
-        if future.done() and not future.cancelled():
-            if future.exception() is None and future.result():
-                self.stash.appendleft(future.result())
-            return
-        future.cancel()
-        first = bool(self._receivers) and self._receivers[0][0] is future
-        self._receivers = deque(item for item in self._receivers if item[0] is not future)
-        if not first or self.fd.free_already():
-            return
-        self.fd.recv_stop()
-        self._cancelled = True
-        if self._receivers:
-            self._arm_recv()
-
-    def _on_recv(self, following: int, result: int, offset: int) -> None:
-        loop, receivers = self._loop, self._receivers
-        while receivers and receivers[0][0].done():
-            del receivers[0]
-        if result >= 0:
-            data = loop._memory[offset : offset + result] if result else b""
-        if not receivers:
-            if result > 0:
-                self.stash += (data,)
-            loop._cursor = following
-            return
-        future, count = receivers[0]
-        del receivers[0]
-        loop._cursor = following
-        if result < 0:
-            future.set_exception(result_error(result))
-        elif len(data) > count:
-            self.stash += (data[count:],)
-            future.set_result(data[:count])
-        else:
-            future.set_result(data)
-        if receivers:
-            self._arm_recv()
-
-    async def wait_ready(self, sock: socket.socket, event: int) -> None:
-        """Wait until ``sock`` is ready for ``event`` (select.POLLIN or select.POLLOUT)."""
-        future: asyncio.Future[None] = self._loop.create_future()
-        waiting = self._pollers.setdefault(event, deque())
-        waiting.append(future)
-        hold_socket(sock)
-        try:
-            self._arm_poll()
-            await future
-        finally:
-            if future in waiting:
-                waiting.remove(future)
-                self._arm_poll()
-            let_go_of_socket(sock)
-
-    def _arm_poll(self) -> None:
-        mask = 0
-        for event, waiting in self._pollers.items():
-            mask |= event if waiting else 0
-        if self.fd.free_already():
-            return
-        answer = self.fd.poll(mask) if mask else self.fd.poll_stop()
-        if answer not in (0, -errno.EALREADY):
-            raise answer_error(answer, "uc_fd_poll")
-
-    def _on_poll(self, following: int, result: int) -> None:
-        self._loop._cursor = following
-        for event, waiting in self._pollers.items():
-            if result < 0 or result & (event | select.POLLERR | select.POLLHUP):
-                while waiting:
-                    future = waiting.popleft()
-                    if not future.done():
-                        future.set_result(None)
-        if any(self._pollers.values()):
-            self._arm_poll()
-
-    def receive_failed(self, exc: BaseException) -> None:
-        """Cannot happen: there is no receive()."""
-        raise exc
-
-    def on_record(self, following: int, kind: int, result: int, flags: int, offset: int) -> None:
-        """Wake who waits for it."""
-        if kind == RECV:
-            self._on_recv(following, result, offset)
-        elif kind == POLL:
-            self._on_poll(following, result)
-        elif kind != CLOSED:
-            raise RuntimeError(f"unexpected record of kind {kind} for a user's socket")
-
-    def cancel_waiters(self) -> None:
-        """Cancel every operation that is pending."""
-        for future, _ in self._receivers:
-            future.cancel()
-        self._receivers.clear()
-        for waiting in self._pollers.values():
-            for poller in waiting:
-                poller.cancel()
-            waiting.clear()
-
-    def loop_closed(self) -> None:
-        """Forget the socket; it is the user's to close."""
-        self._receivers.clear()
-        self._pollers.clear()
-        self.stash.clear()
-
-    forked = loop_closed
 
 
 class SocketMethods:
@@ -228,10 +38,10 @@ class SocketMethods:
         if endpoint is None or not endpoint.holds_data():
             try:
                 return sock.recv(nbytes)
-            except _WOULD_BLOCK:
+            except WOULD_BLOCK:
                 if nbytes == 0:
                     return b""
-        return await (endpoint or self._watch_socket(sock)).recv(sock, nbytes)
+        return await (endpoint or await self._watch_socket(sock)).recv(sock, nbytes)
 
     async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
         """Receive into a writable buffer; return how many bytes, 0 is the end."""
@@ -240,12 +50,12 @@ class SocketMethods:
         if endpoint is None or not endpoint.holds_data():
             try:
                 return sock.recv_into(buf)
-            except _WOULD_BLOCK:
+            except WOULD_BLOCK:
                 pass
         room = memoryview(buf).nbytes
         if room == 0:
             return 0
-        data = await (endpoint or self._watch_socket(sock)).recv(sock, room)
+        data = await (endpoint or await self._watch_socket(sock)).recv(sock, room)
         with memoryview(buf) as view, view.cast("B") as target:
             target[: len(data)] = data
         return len(data)
@@ -255,17 +65,17 @@ class SocketMethods:
         self._check_socket(sock)
         try:
             sent = sock.send(data)
-        except _WOULD_BLOCK:
+        except WOULD_BLOCK:
             sent = 0
         with memoryview(data) as whole:
             if sent == whole.nbytes:  # not len(): items may be larger than bytes
                 return
             with whole.cast("B") as view:
                 while sent < len(view):
-                    await self._watch_socket(sock).wait_ready(sock, select.POLLOUT)
+                    await self._wait_ready(sock, select.POLLOUT)
                     try:
                         sent += sock.send(view[sent:])
-                    except _WOULD_BLOCK:
+                    except WOULD_BLOCK:
                         continue
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
@@ -279,9 +89,9 @@ class SocketMethods:
         try:
             sock.connect(address)
             return
-        except _WOULD_BLOCK:
+        except WOULD_BLOCK:
             pass
-        await self._watch_socket(sock).wait_ready(sock, select.POLLOUT)
+        await self._wait_ready(sock, select.POLLOUT)
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code != 0:
             raise OSError(code, f"Connect call failed {address}")
@@ -292,8 +102,8 @@ class SocketMethods:
         while True:
             try:
                 conn, address = sock.accept()
-            except _WOULD_BLOCK:
-                await self._watch_socket(sock).wait_ready(sock, select.POLLIN)
+            except WOULD_BLOCK:
+                await self._wait_ready(sock, select.POLLIN)
             else:
                 conn.setblocking(False)
                 return conn, address
@@ -320,17 +130,24 @@ class SocketMethods:
         endpoint = self._sockets.get(sock.fileno())
         return endpoint if endpoint is not None and endpoint.socket() is sock else None
 
-    def _watch_socket(self, sock: socket.socket) -> SocketEndpoint:
+    async def _watch_socket(self, sock: socket.socket) -> SocketEndpoint:
         """Return the socket's endpoint; attach it if it has none."""
-        endpoint = self._known_socket(sock)
-        if endpoint is None:
+        while (endpoint := self._known_socket(sock)) is None:
             self._ensure_fd_no_transport(sock)
             if len(self._sockets) >= self._sweep_at:
                 self._sweep_sockets()
             self._release_fileno(sock.fileno())
-            endpoint = SocketEndpoint(self, sock)  # type: ignore[arg-type]
-            self._sockets[endpoint.fileno] = endpoint
+            earlier = self._sockets.get(sock.fileno())
+            if earlier is None:
+                endpoint = SocketEndpoint(self, sock)  # type: ignore[arg-type]
+                self._sockets[endpoint.fileno] = endpoint
+                return endpoint
+            await earlier.released()
         return endpoint
+
+    async def _wait_ready(self, sock: socket.socket, event: int) -> None:
+        """Wait until ``sock`` is ready for ``event`` (select.POLLIN or select.POLLOUT)."""
+        await (await self._watch_socket(sock)).wait_ready(sock, event)
 
     def _sweep_sockets(self) -> None:
         """Detach sockets that are closed or gone."""
@@ -342,8 +159,6 @@ class SocketMethods:
 
     def _release_fileno(self, fileno: int) -> None:
         """Detach what an earlier owner of the number left attached."""
-        endpoint = self._sockets.pop(fileno, None)
+        endpoint = self._sockets.get(fileno)
         if endpoint is not None:
-            endpoint.cancel_waiters()
-            self._endpoints.pop(endpoint.fd.cookie, None)
-            endpoint.fd.free()
+            endpoint.release()
