@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 
 import pytest
@@ -293,3 +294,38 @@ def test_the_wrong_thread_is_told_in_debug_mode(loop):
         await loop.run_in_executor(None, intrude)
 
     loop.run_until_complete(main())
+
+
+def test_a_loop_that_does_not_run_obeys_every_thread(loop):
+    """After a run in one thread, another may write, pause, close and stop serving."""
+    transports = []
+
+    class Noting(asyncio.Protocol):
+        def connection_made(self, transport):
+            transports.append(transport)
+
+        def pause_writing(self):
+            pass
+
+    async def connect():
+        server = await loop.create_server(Noting, "127.0.0.1", 0)
+        client = socket.create_connection(server.sockets[0].getsockname())
+        while not transports:
+            await asyncio.sleep(0)
+        return server, client
+
+    server, client = in_thread(loop.run_until_complete, connect())
+    client.settimeout(10)
+    (transport,) = transports
+    transport.set_write_buffer_limits(high=10)
+    transport.pause_reading()
+    transport.write(b"x")
+    assert client.recv(10) == b"x"
+    transport.resume_reading()
+    transport.write_eof()
+    server.close()
+    transport.close()
+    loop.run_until_complete(server.wait_closed())
+    assert client.recv(10) == b""
+    client.close()
+    assert transport.get_write_buffer_size() == 0

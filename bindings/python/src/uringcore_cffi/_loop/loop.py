@@ -181,6 +181,17 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
             dispatch(self)
         self._batch = []
 
+    def _own_thread(self) -> None:
+        """Have the ring obey this thread, if the loop does not run and ran in another before.
+
+        In a forked child nothing is done: whatever is asked next is answered for that.
+        """
+        if not self._in_turn:
+            try:
+                self._ring.enable()
+            except ChildProcessError:
+                return
+
     def _submit_outside_turn(self) -> None:
         """Have what was just asked for leave now, if no turn is near to take it along."""
         if not self._in_turn:

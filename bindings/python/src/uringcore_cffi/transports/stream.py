@@ -185,6 +185,7 @@ class SocketTransport(ReadSide, WriteSide, asyncio.Transport):
     def _begin_close(self, flags: int) -> None:
         self._loop._check_closed()
         assert self._fd is not None
+        self._loop._own_thread()
         answer = self._fd.close(flags)
         check_answer(answer, "uc_fd_close", errno.EALREADY, *GONE)
         self._closing = True

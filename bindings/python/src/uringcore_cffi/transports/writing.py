@@ -48,7 +48,7 @@ class WriteSide(FlowControl):
                 return
         if not 0 <= size <= self._high_water:
             if size < 0:
-                self._send_refused(size)
+                self._send_refused(size, data)
                 return
             self._pause_protocol_above_high(size)
         if not self._loop._in_turn:
@@ -93,9 +93,13 @@ class WriteSide(FlowControl):
             del references[-1]
         return size
 
-    def _send_refused(self, answer: int) -> None:
+    def _send_refused(self, answer: int, data: Any) -> None:
         """Deal with a send that was not queued; a failed connection is reported by its record."""
         code = -answer
+        if code == errno.EPERM and not self._loop._in_turn:
+            self._loop._own_thread()
+            self.write(data)
+            return
         if code in (errno.EPIPE, errno.ESHUTDOWN, errno.ECHILD, errno.ESTALE):
             self._conn_lost += 1
             return
@@ -120,7 +124,10 @@ class WriteSide(FlowControl):
 
     def get_write_buffer_size(self) -> int:
         """Return the bytes that the kernel has not taken yet."""
-        return max(0, self._fd.queued_bytes()) if self._fd is not None else 0
+        if self._fd is None:
+            return 0
+        self._loop._own_thread()
+        return max(0, self._fd.queued_bytes())
 
     def can_write_eof(self) -> bool:
         """Sockets can."""
@@ -133,6 +140,7 @@ class WriteSide(FlowControl):
         self._eof = True
         self._copy_below = 0
         assert self._fd is not None
+        self._loop._own_thread()
         answer = self._fd.shutdown()
         check_answer(answer, "uc_fd_shutdown", errno.EPIPE, errno.ESHUTDOWN, *GONE)
         if answer == 0:
