@@ -61,7 +61,7 @@ class Listener:
             self._retry.cancel()
         if fd is None:
             return
-        self._loop._own_thread()
+        self._loop._before_call()
         answer = fd.close(CLOSE_KEEP | CLOSE_ABORT | CLOSE_NOW)
         self._loop._endpoints.pop(fd.cookie, None)
         fd.free()
