@@ -186,39 +186,6 @@ enum uc_send_flag {
  */
 UC_EXPORT int64_t uc_fd_send(uc_fd *fd, const void *data, uint64_t bytes, uint32_t flags);
 
-/* One write among those of uc_ring_send(). */
-struct uc_send {
-    uint64_t cookie; /* of the descriptor, as given to uc_fd_attach() */
-    uint32_t bytes;  /* 1 or more */
-    int32_t fd;      /* the attached descriptor */
-};
-
-/**
- * uc_ring_send - queue the writes of a turn, of any descriptors, in one call
- * @ring:     a ring
- * @sequence: a number that differs from that of the call before
- * @sends:    @count writes, in their order
- * @count:    1 or more
- * @data:     the bytes of all of them, one behind the other; copied
- * @bytes:    how many these are
- *
- * As uc_fd_send() for each, for callers to whom a call is dear. A write whose descriptor is closed,
- * closing or failed meanwhile, or is not attached under that cookie, is dropped: the descriptor's
- * records have told, or will tell.
- *
- * Called again with the same @sequence it takes only what stands behind what it took before, so
- * that a caller who lost the return value can repeat the call, also with more at its end.
- *
- * Return: 0, or
- *   -EINVAL  a NULL argument, no writes, or @bytes is not their sum; nothing was taken
- *   -ENOMEM  no memory: call again with the same @sequence
- *   -ECHILD, -EPERM
- *
- * Since: 0.1
- */
-UC_EXPORT int uc_ring_send(uc_ring *ring, uint64_t sequence, const struct uc_send *sends,
-                           uint32_t count, const void *data, uint64_t bytes);
-
 /**
  * uc_fd_send_to - queue one datagram
  * @fd:            a descriptor attached with UC_FD_DATAGRAM

@@ -34,55 +34,6 @@ UC_EXPORT int64_t uc_fd_send(uc_fd *fd, const void *data, uint64_t bytes, uint32
     return r < 0 ? r : queued(fd);
 }
 
-static bool is_sum(const struct uc_send *sends, uint32_t count, uint64_t bytes)
-{
-    uint64_t sum = 0;
-
-    for (uint32_t i = 0; i < count; i++) {
-        if (!sends[i].bytes)
-            return false;
-        sum += sends[i].bytes;
-    }
-    return sum == bytes;
-}
-
-static int send_one(uc_ring *ring, const struct uc_send *send, const void *data)
-{
-    uc_fd *fd = send->fd < 0 ? NULL : uci_fd_table_find(&ring->fds, (uint32_t)send->fd);
-    int r;
-
-    if (!fd || fd->cookie != send->cookie || (fd->flags & UC_FD_DATAGRAM) || check_writable(fd) < 0)
-        return 0;
-    r = uci_send_queue_copy(&fd->queue, &ring->send_cache, data, send->bytes);
-    if (r == 0)
-        queued(fd);
-    return r;
-}
-
-UC_EXPORT int uc_ring_send(uc_ring *ring, uint64_t sequence, const struct uc_send *sends,
-                           uint32_t count, const void *data, uint64_t bytes)
-{
-    const uint8_t *next = data;
-    int r;
-
-    CHECK_RING(ring);
-    CHECK_ARG(sends && count && data && is_sum(sends, count, bytes));
-    if (sequence != ring->send_sequence) {
-        ring->send_sequence = sequence;
-        ring->sends_taken = 0;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        if (i >= ring->sends_taken) {
-            r = send_one(ring, &sends[i], next);
-            if (r < 0)
-                return r;
-            ring->sends_taken = i + 1;
-        }
-        next += sends[i].bytes;
-    }
-    return 0;
-}
-
 UC_EXPORT int64_t uc_fd_send_to(uc_fd *fd, const void *data, uint64_t bytes, const void *address,
                                 uint32_t address_bytes)
 {

@@ -59,9 +59,6 @@ struct uc_ring {
     struct uci_completion *parked; /* reaped between turns, carried through at the next */
     uint32_t parked_count, parked_capacity;
 
-    uint64_t send_sequence; /* of the last uc_ring_send(), and how much of it was taken */
-    uint32_t sends_taken;
-
     uint32_t provided; /* buffers that the kernel can choose from */
     bool starved;      /* a receive could not be armed for want of a buffer */
 

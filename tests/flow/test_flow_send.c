@@ -262,44 +262,9 @@ static void without_a_receiver_the_queue_waits_and_others_go_on(void **state)
     assert_true(queued(stuck.sink) > 0);
 }
 
-static void the_writes_of_many_are_queued_in_one_call_and_once(void **state)
-{
-    struct uct *t = *state;
-    struct uct_link one = uct_link(t, NULL, 0), two = uct_link(t, NULL, 0);
-    const uint64_t first = (uintptr_t)one.sink, second = (uintptr_t)two.sink;
-    struct uc_send sends[] = {
-        {.cookie = first, .bytes = 3, .fd = one.sink->number},
-        {.cookie = second, .bytes = 2, .fd = two.sink->number},
-        {.cookie = second, .bytes = 4, .fd = one.sink->number}, /* not its cookie */
-        {.cookie = first, .bytes = 1, .fd = one.sink->number},
-    };
-    const char data[] = "abcDExxxxf";
-    char text[16] = {0};
-
-    assert_int_equal(uc_ring_send(t->ring, 1, sends, 2, data, 4), -EINVAL);
-    assert_int_equal(uc_ring_send(t->ring, 1, sends, 0, data, 0), -EINVAL);
-    assert_int_equal(uc_ring_send(t->ring, 1, NULL, 2, data, 5), -EINVAL);
-    assert_int_equal(uc_ring_send(t->ring, 1, sends, 2, NULL, 5), -EINVAL);
-    assert_int_equal(uc_ring_send(t->ring, 1, sends, 2, data, 5), 0);
-    assert_int_equal(uc_ring_send(t->ring, 1, sends, 4, data, 10), 0);
-    assert_int_equal(uc_ring_send(t->ring, 1, sends, 4, data, 10), 0);
-    assert_int_equal(uc_ring_flush(t->ring), 0);
-    assert_int_equal(read(one.peer, text, sizeof(text)), 4);
-    assert_string_equal(text, "abcf");
-    memset(text, 0, sizeof(text));
-    assert_int_equal(read(two.peer, text, sizeof(text)), 2);
-    assert_string_equal(text, "DE");
-    uct_turn(t, 0);
-    assert_int_equal(uc_ring_send(t->ring, 2, sends, 1, data, 3), 0);
-    assert_int_equal(uc_ring_flush(t->ring), 0);
-    assert_int_equal(read(one.peer, text, sizeof(text)), 3);
-    uct_turn(t, 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UCT(the_writes_of_many_are_queued_in_one_call_and_once),
         UCT(writes_of_a_turn_leave_in_one_send),
         UCT(flush_sends_without_a_turn),
         UCT(the_answer_is_what_is_queued),

@@ -135,7 +135,6 @@ static void no_descriptor_is_refused(void **state)
     assert_int_equal(uc_fd_recv_stop(NULL), -EINVAL);
     assert_int_equal(uc_fd_send(NULL, "", 1, 0), -EINVAL);
     assert_int_equal(uc_fd_send_to(NULL, "", 1, NULL, 0), -EINVAL);
-    assert_int_equal(uc_ring_send(NULL, 1, &(struct uc_send){.bytes = 1}, 1, "", 1), -EINVAL);
     assert_int_equal(uc_fd_shutdown(NULL), -EINVAL);
     assert_int_equal(uc_fd_accept_start(NULL), -EINVAL);
     assert_int_equal(uc_fd_connect(NULL, "", 1), -EINVAL);

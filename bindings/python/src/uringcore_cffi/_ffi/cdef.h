@@ -191,13 +191,6 @@ enum uc_send_flag {
     UC_SEND_REFERENCE = 1,
 };
 int64_t uc_fd_send(uc_fd *fd, const void *data, uint64_t bytes, uint32_t flags);
-struct uc_send {
-    uint64_t cookie;
-    uint32_t bytes;
-    int32_t fd;
-};
-int uc_ring_send(uc_ring *ring, uint64_t sequence, const struct uc_send *sends,
-                           uint32_t count, const void *data, uint64_t bytes);
 int64_t uc_fd_send_to(uc_fd *fd, const void *data, uint64_t bytes, const void *address,
                                 uint32_t address_bytes);
 int uc_fd_shutdown(uc_fd *fd);

@@ -172,11 +172,6 @@ class Ring:
         if answer < 0 and answer != -errno.EINTR:
             raise answer_error(answer, "uc_ring_flush")
 
-    def send(self, sequence: int, heads: Any, data: bytes) -> int:
-        """Queue many writes at once; ``heads`` is an array of pairs laid out as struct uc_send."""
-        sends = ffi.from_buffer("struct uc_send[]", heads)
-        return lib.uc_ring_send(self.handle, sequence, sends, len(heads) >> 1, data, len(data))
-
     def wake(self) -> int:
         """Make the current or next wait return; any thread, also from a signal handler."""
         return lib.uc_ring_wake(self.handle)

@@ -13,7 +13,6 @@ from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, Fd
 from uringcore_cffi._handles.pool import Pool, PoolStats
 from uringcore_cffi._handles.ring import SQPOLL_OFF, Info, Ring, Stats
 from uringcore_cffi._loop.dispatch import Endpoint, discard, dispatch, dispatch_debug
-from uringcore_cffi._loop.outbox import Outbox
 from uringcore_cffi._loop.scheduler import Scheduler
 from uringcore_cffi._loop.servers import Listener
 from uringcore_cffi._loop.signals import SignalWakeup
@@ -62,7 +61,6 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
         )
         self._wait = self._ring.wait
         self._memory: Any = self._ring.pool.memory
-        self._outbox = Outbox(self._ring)
         self._in_turn = False  # what is submitted leaves at the end of the turn by itself
         # The batch of records and the position in it (see dispatch.py).
         self._batch: list[Record] = []
@@ -121,7 +119,7 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
             self._batch = self._ring.recover()
             self._ring.taken()
         self._install_signals()
-        self._in_turn = self._outbox.open = True
+        self._in_turn = True
 
     def _install_signals(self) -> None:
         if self._signals is None:
@@ -129,9 +127,7 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
         self._signals.install()
 
     def _end_run(self) -> None:
-        self._in_turn = self._outbox.open = False
-        if self._outbox.heads:
-            self._outbox.flush()
+        self._in_turn = False
         if self._signals is not None:
             self._signals.uninstall()
         try:
@@ -155,12 +151,7 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
             timeout_ns = int(min(delay, _SLEEP_MAX) * 1e9) + 1 if delay > 0 else 0
         else:
             timeout_ns = -1
-        outbox = self._outbox
-        if outbox.heads:
-            outbox.flush()
-        outbox.open = False  # another thread's write is to be refused, not noted
         count = self._wait(timeout_ns)
-        outbox.open = True
         if count:
             self._take(count)
         if heap:
@@ -190,14 +181,11 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
             dispatch(self)
         self._batch = []
 
-    def _before_call(self) -> None:
-        """Make ready for a call on a descriptor: what was written before it comes first.
+    def _own_thread(self) -> None:
+        """Have the ring obey this thread, if the loop does not run and ran in another before.
 
-        If the loop does not run, and ran in another thread before, the ring obeys this one from
-        now on. In a forked child nothing is done: whatever is asked next is answered for that.
+        In a forked child nothing is done: whatever is asked next is answered for that.
         """
-        if self._outbox.heads:
-            self._outbox.flush()
         if not self._in_turn:
             try:
                 self._ring.enable()
@@ -297,7 +285,6 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
         """Begin anew in a forked child: what was attached is the parent's business."""
         self._ring.reinit()
         self._memory = self._ring.pool.memory
-        self._outbox.clear()
         self._batch = []
         self._cursor = 0
         endpoints, self._endpoints = self._endpoints, {}

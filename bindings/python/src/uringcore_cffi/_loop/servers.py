@@ -61,7 +61,7 @@ class Listener:
             self._retry.cancel()
         if fd is None:
             return
-        self._loop._before_call()
+        self._loop._own_thread()
         answer = fd.close(CLOSE_KEEP | CLOSE_ABORT | CLOSE_NOW)
         self._loop._endpoints.pop(fd.cookie, None)
         fd.free()

@@ -25,16 +25,13 @@ class FlowControl(FlowControlMixin):  # type: ignore[misc]
     _protocol_paused: bool
     _high_water: int
     _low_water: int
-    # How many bytes may be written before C must be asked how many are queued.
-    _room: int
     # Tells C the marks, in bytes.
     _tell_water_marks: Callable[[int, int], int]
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Set the marks, in bytes; see asyncio.WriteTransport."""
         self._set_write_buffer_limits(high=high, low=low)
-        self._room = 0
-        self._loop._before_call()
+        self._loop._own_thread()
         answer = self._tell_water_marks(self._high_water, self._low_water)
         check_answer(answer, "uc_fd_set_water_marks", *GONE)
         self._pause_protocol_above_high(self.get_write_buffer_size())

@@ -58,7 +58,7 @@ class ReadSide:
         if self._paused or self._closing or self._fd is None:
             return
         self._choose_receiver()
-        self._loop._before_call()
+        self._loop._own_thread()
         answer = self._fd.recv_start()
         if answer not in (0, -errno.EALREADY, -errno.ENOTCONN):
             self._fatal_error(answer_error(answer, "uc_fd_recv_start"), "Fatal read error")
@@ -74,7 +74,7 @@ class ReadSide:
         if self._closing or self._paused:
             return
         if self._fd is not None:
-            self._loop._before_call()
+            self._loop._own_thread()
             check_answer(self._fd.recv_stop(), "uc_fd_recv_stop", errno.EALREADY, *GONE)
         self._paused = True
         self.receive = None

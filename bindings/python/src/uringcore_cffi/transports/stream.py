@@ -110,10 +110,6 @@ class SocketTransport(ReadSide, WriteSide, asyncio.Transport):
         self._send = fd.send
         self._tell_water_marks = fd.set_water_marks
         self._copy_below = REFERENCE_BYTES
-        self._room = 0
-        self._outbox = loop._outbox
-        self._cookie = fd.cookie
-        self._head = self._outbox.head(self._sock_fd)
         hold_socket(sock)
         self._sock = sock
         call_internal = loop._call_internal
@@ -189,11 +185,11 @@ class SocketTransport(ReadSide, WriteSide, asyncio.Transport):
     def _begin_close(self, flags: int) -> None:
         self._loop._check_closed()
         assert self._fd is not None
-        self._loop._before_call()
+        self._loop._own_thread()
         answer = self._fd.close(flags)
         check_answer(answer, "uc_fd_close", errno.EALREADY, *GONE)
         self._closing = True
-        self._stop_short_writes()
+        self._copy_below = 0
         self.receive = None
         self._conn_lost += 1
         self._loop._forget_transport(self)
@@ -286,7 +282,7 @@ class SocketTransport(ReadSide, WriteSide, asyncio.Transport):
     def loop_closed(self) -> None:
         """Close the socket; __del__ still warns that the transport was not closed."""
         self._fd = None
-        self._stop_short_writes()
+        self._copy_below = 0
         self.receive = None
         self._conn_lost += 1
         if not self._loop._settled:
@@ -300,7 +296,7 @@ class SocketTransport(ReadSide, WriteSide, asyncio.Transport):
     def forked(self) -> None:
         """Die quietly in a child: the connection is the parent's."""
         self._fd = None
-        self._stop_short_writes()
+        self._copy_below = 0
         self._closing = True
         self.receive = None
         self._conn_lost += 1

@@ -1,9 +1,8 @@
 """The write side of a stream transport: from write() to the send queue in C.
 
-Small bytes are noted in the outbox as long as they surely stay below the high-water mark, and
-copied by C at the end of the turn; from REFERENCE_BYTES on the kernel reads them where they are,
-and the object is kept until a record says that it is not needed any more. What the caller could
-change is copied first, because the kernel reads later than write() returns.
+Small bytes are copied by C; from REFERENCE_BYTES on the kernel reads them where they are, and the
+object is kept until a record says that it is not needed any more. What the caller could change
+is copied first, because the kernel reads later than write() returns.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from uringcore_cffi._ffi.errors import GONE, answer_error, check_answer
 from uringcore_cffi._handles.events import LOW_WATER
 from uringcore_cffi._handles.fd import SEND_REFERENCE, Fd, keep_alive
 from uringcore_cffi._loop.compat import LOG_THRESHOLD_FOR_CONNLOST_WRITES
-from uringcore_cffi._loop.outbox import Outbox
 from uringcore_cffi.transports.flow_control import FlowControl
 
 # From this size on, bytes are passed to the kernel where they are instead of being copied.
@@ -34,9 +32,6 @@ class WriteSide(FlowControl):
     _send: Callable[[Any, int, int], int]
     # Bytes objects shorter than this are copied by C; 0: the short way of write() is closed.
     _copy_below: int
-    _outbox: Outbox
-    _cookie: int
-    _head: int
     _eof: bool
     _closing: bool
     _conn_lost: int
@@ -45,41 +40,19 @@ class WriteSide(FlowControl):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Queue data; it leaves at the end of the turn together with all else."""
-        if data.__class__ is bytes and 0 < (count := len(data)) < REFERENCE_BYTES:
-            outbox = self._outbox
-            if count <= self._room and outbox.open:
-                self._room -= count
-                outbox.heads += (self._cookie, self._head + count)
-                outbox.data += (data,)
-                return
-        self._write_now(data)
-
-    def _write_now(self, data: Any) -> None:
-        """Write by a call of its own, which also tells how much is queued."""
-        if self._outbox.heads:
-            self._outbox.flush()
-        self._room = 0
-        if data.__class__ is bytes and 0 < len(data) < self._copy_below:
-            size = self._send(data, len(data), 0)
+        if data.__class__ is bytes and 0 < (count := len(data)) < self._copy_below:
+            size = self._send(data, count, 0)
         else:
             size = self._write_otherwise(data)
             if size == 0:
                 return
-        if size < 0:
-            self._send_refused(size, data)
-            return
-        if size > self._high_water:
+        if not 0 <= size <= self._high_water:
+            if size < 0:
+                self._send_refused(size, data)
+                return
             self._pause_protocol_above_high(size)
-        elif self._copy_below:
-            # Until so much is written C need not be asked: it can only have become less.
-            self._room = self._high_water - size
         if not self._loop._in_turn:
             self._loop._submit_outside_turn()
-
-    def _stop_short_writes(self) -> None:
-        """Have every write from now on go the long way, which knows what to answer."""
-        self._copy_below = 0
-        self._room = 0
 
     def _write_otherwise(self, data: Any) -> int:
         """Write what is not a small bytes object, or complain; return as send() does, or 0."""
@@ -124,7 +97,7 @@ class WriteSide(FlowControl):
         """Deal with a send that was not queued; a failed connection is reported by its record."""
         code = -answer
         if code == errno.EPERM and not self._loop._in_turn:
-            self._loop._before_call()
+            self._loop._own_thread()
             self.write(data)
             return
         if code in (errno.EPIPE, errno.ESHUTDOWN, errno.ECHILD, errno.ESTALE):
@@ -153,7 +126,7 @@ class WriteSide(FlowControl):
         """Return the bytes that the kernel has not taken yet."""
         if self._fd is None:
             return 0
-        self._loop._before_call()
+        self._loop._own_thread()
         return max(0, self._fd.queued_bytes())
 
     def can_write_eof(self) -> bool:
@@ -165,9 +138,9 @@ class WriteSide(FlowControl):
         if self._closing or self._eof:
             return
         self._eof = True
-        self._stop_short_writes()
+        self._copy_below = 0
         assert self._fd is not None
-        self._loop._before_call()
+        self._loop._own_thread()
         answer = self._fd.shutdown()
         check_answer(answer, "uc_fd_shutdown", errno.EPIPE, errno.ESHUTDOWN, *GONE)
         if answer == 0:
