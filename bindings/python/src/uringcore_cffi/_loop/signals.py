@@ -8,6 +8,7 @@ then runs in the main thread, between two instructions, as always.
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -26,12 +27,24 @@ class SignalWakeup:
     def __init__(self, loop: UringEventLoop) -> None:
         self._loop = loop
         self._previous: int | None = None
-        self._receiver, self._sender = socket.socketpair()
-        self._receiver.setblocking(False)
-        self._sender.setblocking(False)
-        fd, _ = loop._attach_socket(self._receiver, self)
-        self._fd: Fd | None = fd
-        fd.recv_start()
+        receiver, sender = socket.socketpair()
+        receiver.setblocking(False)
+        sender.setblocking(False)
+        # Numbers, not objects: a loop that is collected unclosed warns of itself, not of these.
+        self._receiver, self._sender = receiver.detach(), sender.detach()
+        self._fd: Fd | None = None
+        try:
+            self._fd = loop._attach_fileno(self._receiver, self)
+        except BaseException:
+            self._close()
+            raise
+        self._fd.recv_start()
+
+    def _close(self) -> None:
+        for number in (self._receiver, self._sender):
+            if number >= 0:
+                os.close(number)
+        self._receiver = self._sender = -1
 
     @staticmethod
     def receive(numbers: bytes) -> None:
@@ -49,9 +62,8 @@ class SignalWakeup:
     def install(self) -> None:
         """Have signals write to the pair. Only the main thread may, and only it needs to."""
         if threading.current_thread() is threading.main_thread():
-            ours = self._sender.fileno()
-            previous = signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
-            if previous != ours:  # ours: an interrupt kept uninstall() from its work
+            previous = signal.set_wakeup_fd(self._sender, warn_on_full_buffer=False)
+            if previous != self._sender:  # ours: an interrupt kept uninstall() from its work
                 self._previous = previous
 
     def uninstall(self) -> None:
@@ -67,10 +79,9 @@ class SignalWakeup:
             self.uninstall()
             # An interrupt may have kept install() from noting that it has installed us.
             current = signal.set_wakeup_fd(-1)
-            if current != self._sender.fileno():
+            if current != self._sender:
                 signal.set_wakeup_fd(current)
-        self._receiver.close()
-        self._sender.close()
+        self._close()
 
     def forked(self) -> None:
         """Close the child's copies; the parent's go on."""
