@@ -10,6 +10,7 @@ import socket
 import sys
 
 import pytest
+from steps import turns
 
 import uringcore_cffi
 from uringcore_cffi._handles.fd import CLOSE_NOW, Fd
@@ -17,16 +18,6 @@ from uringcore_cffi._handles.fd import CLOSE_NOW, Fd
 HOST = "127.0.0.1"
 PATIENCE = 20
 PACKAGE = os.path.dirname(os.path.abspath(uringcore_cffi.__file__))
-
-
-@pytest.fixture
-def pair():
-    """Make two connected sockets: ours, non-blocking, and its blocking peer."""
-    ours, peer = socket.socketpair()
-    with ours, peer:
-        ours.setblocking(False)
-        peer.settimeout(PATIENCE)
-        yield ours, peer
 
 
 @pytest.fixture
@@ -42,12 +33,6 @@ def datagrams():
         peer.connect(ours.getsockname())
         ours.setblocking(False)
         yield ours, peer
-
-
-async def turns(count: int) -> None:
-    """Let the loop take some turns."""
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 async def soon(awaitable):
