@@ -14,21 +14,11 @@
 
 #include "flow/flow.h"
 
-/* As in linux/errno.h: restart codes that are not meant for programs but reach them here. */
-#define ERESTARTSYS_FIRST 512
-#define ERESTARTSYS_LAST 516
-
 struct payload {
     uint32_t buffer; /* or UCI_BUFFER_NONE */
     uint32_t start, length;
     uint32_t address_bytes;
 };
-
-static bool is_interruption(int32_t result)
-{
-    return result == -ECANCELED || result == -EINTR || result == -EAGAIN ||
-           (result <= -ERESTARTSYS_FIRST && result >= -ERESTARTSYS_LAST);
-}
 
 /* An error of one datagram, after which the socket goes on. */
 static bool is_datagram_error(int32_t result)
@@ -217,7 +207,7 @@ static enum uci_read_input input_of(uc_fd *fd, const struct uci_completion *comp
     if (completion->result > 0 || fd->read_kind == UCI_KIND_ACCEPT || is_datagram(fd))
         if (completion->result >= 0)
             return data;
-    if (is_interruption(completion->result))
+    if (uci_flow_is_interruption(completion->result))
         return UCI_READ_BROKEN;
     if (fd->read_kind == UCI_KIND_ACCEPT ? is_accept_error(completion->result)
                                          : completion->result == -ENOBUFS)

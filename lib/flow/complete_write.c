@@ -8,11 +8,6 @@
 
 #include "flow/flow.h"
 
-static bool is_interruption(int32_t result)
-{
-    return result == -ECANCELED || result == -EINTR || result == -EAGAIN || result <= -512;
-}
-
 void uci_flow_shutdown_if_drained(uc_fd *fd)
 {
     int r;
@@ -63,7 +58,7 @@ void uci_flow_complete_send(uc_fd *fd, const struct uci_completion *completion)
 
     if (fd->life == UC_FD_CLOSING)
         return;
-    if (is_interruption(result) && !(completion->flags & UCI_COMPLETION_LOST)) {
+    if (uci_flow_is_interruption(result) && !(completion->flags & UCI_COMPLETION_LOST)) {
         uci_send_queue_retry(&fd->queue, cache);
         return;
     }
@@ -95,7 +90,7 @@ void uci_flow_complete_poll(uc_fd *fd, const struct uci_completion *completion)
     const int32_t always = POLLERR | POLLHUP | POLLNVAL;
     int32_t result = completion->result;
 
-    if (fd->life > UC_FD_HALF_CLOSED || !fd->poll_events || is_interruption(result))
+    if (fd->life > UC_FD_HALF_CLOSED || !fd->poll_events || uci_flow_is_interruption(result))
         return;
     /* Ready for what was asked before, not for what is asked now: armed again. */
     if (result >= 0 && !(result & ((int32_t)fd->poll_events | always)))

@@ -22,6 +22,17 @@ void uci_flow_cancel_lane(uc_fd *fd, enum uci_lane lane);
 void uci_flow_complete(uc_ring *ring, const struct uci_completion *completion);
 struct uc_event *uci_flow_record(uc_fd *fd, enum uc_event_kind kind, int32_t result);
 
+/* As in linux/errno.h: restart codes that are not meant for programs but reach them here. */
+#define UCI_RESTART_FIRST 512
+#define UCI_RESTART_LAST 516
+
+/* Whether an operation ended without having failed: it may be armed again. */
+static inline bool uci_flow_is_interruption(int32_t result)
+{
+    return result == -ECANCELED || result == -EINTR || result == -EAGAIN ||
+           (result <= -UCI_RESTART_FIRST && result >= -UCI_RESTART_LAST);
+}
+
 /* complete_read.c */
 void uci_flow_complete_read(uc_fd *fd, const struct uci_completion *completion);
 void uci_flow_hold(uc_fd *fd); /* what was kept is to be delivered */
