@@ -5,34 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import select
-import socket
 
 import pytest
 
 from uringcore_cffi._handles.events import CLOSED, RECV
 from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, SEND_REFERENCE, Fd, keep_alive
-from uringcore_cffi._handles.ring import Ring
 
 SECOND = 1_000_000_000
-
-
-@pytest.fixture
-def ring():
-    """Make a ring that this thread runs."""
-    made = Ring()
-    made.enable()
-    yield made
-    made.free()
-
-
-@pytest.fixture
-def pair():
-    """Make a pair of connected sockets, the first of them non-blocking."""
-    one, other = socket.socketpair()
-    with one, other:
-        one.setblocking(False)
-        other.settimeout(5)
-        yield one, other
 
 
 def take(ring):

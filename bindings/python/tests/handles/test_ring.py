@@ -20,24 +20,6 @@ from uringcore_cffi._handles.ring import Info, Ring, Stats, feature_names
 SECOND = 1_000_000_000
 
 
-@pytest.fixture
-def ring():
-    """Make a ring that this thread runs."""
-    made = Ring()
-    made.enable()
-    yield made
-    made.free()
-
-
-@pytest.fixture
-def pair():
-    """Make a pair of connected, non-blocking sockets."""
-    one, other = socket.socketpair()
-    with one, other:
-        one.setblocking(False)
-        yield one, other
-
-
 def test_the_layout_of_a_record_is_the_structs():
     """What iter_unpack reads is what C wrote: the members the loop uses, at their offsets."""
     assert LAYOUT.size == ffi.sizeof("struct uc_event")

@@ -10,6 +10,7 @@ import socket
 import sys
 
 import pytest
+from protocols import Sink
 
 import uringcore_cffi
 
@@ -42,23 +43,6 @@ async def serve_and_talk(lines: int = 20) -> str:
     server.close()
     await server.wait_closed()
     return "talked"
-
-
-class Sink(asyncio.Protocol):
-    """Collects what comes."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.lost = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport):
-        self.transport = transport
-
-    def data_received(self, data):
-        self.data += data
-
-    def connection_lost(self, exc):
-        self.lost.set_result(exc)
 
 
 def test_forks_in_the_middle_of_a_stream_are_not_felt_by_the_parent(loop, fork):

@@ -9,6 +9,7 @@ import resource
 import socket
 
 import pytest
+from echoes import echo_to_many
 
 from uringcore_cffi._loop import servers
 
@@ -168,30 +169,8 @@ def test_a_small_pool_serves_many_connections(loop):
     pool = uringcore_cffi.Pool.new(buffer_bytes=4096, buffer_count=4, buffer_max=4)
     small = uringcore_cffi.UringEventLoop(pool=pool)
 
-    async def echo(reader, writer):
-        while data := await reader.read(10_000):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
-
-    async def client(address, number):
-        reader, writer = await asyncio.open_connection(*address)
-        payload = b"%03d" % number * 50_000
-        writer.write(payload)
-        writer.write_eof()
-        assert await reader.read() == payload
-        writer.close()
-        await writer.wait_closed()
-
-    async def main():
-        server = await asyncio.start_server(echo, "127.0.0.1", 0, backlog=100)
-        address = server.sockets[0].getsockname()
-        await asyncio.gather(*(client(address, number) for number in range(30)))
-        server.close()
-        await server.wait_closed()
-
     try:
-        small.run_until_complete(main())
+        small.run_until_complete(echo_to_many(30, 50_000))
         assert small.pool_stats().buffers == 4
     finally:
         small.close()

@@ -7,6 +7,7 @@ import inspect
 import socket
 
 import pytest
+from echoes import echo_to_many
 
 import uringcore_cffi
 
@@ -145,30 +146,8 @@ def test_a_tiny_ring_serves_many_connections():
     """Queues that overflow lose nothing: every byte of forty connections arrives."""
     loop = uringcore_cffi.UringEventLoop(sq_entries=2, cq_entries=4)
 
-    async def echo(reader, writer):
-        while data := await reader.read(10_000):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
-
-    async def client(address, number):
-        reader, writer = await asyncio.open_connection(*address)
-        payload = b"%03d" % number * 20_000
-        writer.write(payload)
-        writer.write_eof()
-        assert await reader.read() == payload
-        writer.close()
-        await writer.wait_closed()
-
-    async def main():
-        server = await asyncio.start_server(echo, HOST, 0, backlog=100)
-        address = server.sockets[0].getsockname()
-        await asyncio.gather(*(client(address, number) for number in range(40)))
-        server.close()
-        await server.wait_closed()
-
     try:
-        loop.run_until_complete(main())
+        loop.run_until_complete(echo_to_many(40, 20_000))
     finally:
         loop.close()
 

@@ -1,0 +1,32 @@
+"""A load that several tests put on a loop."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+async def _echo(reader, writer):
+    while data := await reader.read(10_000):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+async def _client(address, payload):
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(payload)
+    writer.write_eof()
+    assert await reader.read() == payload
+    writer.close()
+    await writer.wait_closed()
+
+
+async def echo_to_many(connections: int, repeats: int) -> None:
+    """Serve an echo to many connections at once; every byte must come back to its sender."""
+    server = await asyncio.start_server(_echo, "127.0.0.1", 0, backlog=100)
+    address = server.sockets[0].getsockname()
+    await asyncio.gather(
+        *(_client(address, b"%03d" % number * repeats) for number in range(connections))
+    )
+    server.close()
+    await server.wait_closed()
