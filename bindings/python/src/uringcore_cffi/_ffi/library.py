@@ -78,6 +78,7 @@ class UcLib(Protocol):
     UC_ABI_VERSION: int
     UC_BACKEND_URING: int
     UC_EVENT_RECV: int
+    UC_EVENT_DATAGRAM: int
     UC_EVENT_ACCEPT: int
     UC_EVENT_SENT: int
     UC_EVENT_SEND_FAILED: int
@@ -87,6 +88,7 @@ class UcLib(Protocol):
     UC_EVENT_LOW_WATER: int
     UC_EVENT_ENDED: int
     UC_SEND_REFERENCE: int
+    UC_FD_DATAGRAM: int
     UC_FD_GATHER: int
     UC_CLOSE_ABORT: int
     UC_CLOSE_KEEP: int

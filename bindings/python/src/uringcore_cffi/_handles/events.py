@@ -12,6 +12,7 @@ from typing import Final
 from uringcore_cffi._ffi.library import lib
 
 RECV: Final = lib.UC_EVENT_RECV
+DATAGRAM: Final = lib.UC_EVENT_DATAGRAM
 ACCEPT: Final = lib.UC_EVENT_ACCEPT
 SENT: Final = lib.UC_EVENT_SENT
 SEND_FAILED: Final = lib.UC_EVENT_SEND_FAILED

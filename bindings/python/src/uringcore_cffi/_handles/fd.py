@@ -51,13 +51,16 @@ class Fd:
 
     __slots__ = ("_handle", "_ring", "cookie", "send")
 
-    def __init__(self, ring: Ring, fileno: int, cookie: int) -> None:
-        """Attach ``fileno``; raise when libuc refuses. ``cookie`` comes back in its records."""
+    def __init__(self, ring: Ring, fileno: int, cookie: int, *, datagram: bool = False) -> None:
+        """Attach ``fileno``; raise when libuc refuses. ``cookie`` comes back in its records.
+
+        With ``datagram`` its messages come one by one, with their addresses.
+        """
         options = ffi.new("struct uc_fd_options *")
         options.size = ffi.sizeof("struct uc_fd_options")
         options.cookie = cookie
-        # Payloads are copied out, never kept: the larger a record the better.
-        options.flags = lib.UC_FD_GATHER
+        # Payloads are copied out, never kept: the larger a record of a stream the better.
+        options.flags = lib.UC_FD_DATAGRAM if datagram else lib.UC_FD_GATHER
         ret_fd = ffi.new("uc_fd **")
         answer = lib.uc_fd_attach(ring.handle, fileno, options, ret_fd)
         if answer < 0:

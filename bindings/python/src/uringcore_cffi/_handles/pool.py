@@ -52,13 +52,14 @@ class Pool:
     ring, or the pool, was freed: the mapping is gone.
     """
 
-    __slots__ = ("_owned", "handle", "memory")
+    __slots__ = ("_owned", "buffer_bytes", "handle", "memory")
 
     def __init__(self, handle: CData, *, owned: bool) -> None:
         keep_heap()
         self.handle = handle
         self._owned = owned
         self.memory: Any = ffi.buffer(lib.uc_pool_base(handle), lib.uc_pool_reserved(handle))
+        self.buffer_bytes = self.stats().buffer_bytes
 
     @classmethod
     def new(cls, *, buffer_bytes: int = 0, buffer_count: int = 0, buffer_max: int = 0) -> Pool:

@@ -10,18 +10,25 @@ Modules and functions
     constants.ACCEPT_RETRY_DELAY       all   seconds to back off when descriptors ran out
     constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES  all
     format_helpers._format_callback_source       all
+    constants._SendfileMode.TRY_NATIVE           all   what a transport says of sendfile()
     futures._set_result_unless_cancelled         all
     transports._FlowControlMixin       all   pairing of pause_writing and resume_writing
     trsock.TransportSocket             all   what get_extra_info("socket") answers
+    selector_events._SelectorDatagramTransport   all   datagrams over add_reader()
+    sslproto.SSLProtocol               all   TLS; a timeout for the shutdown from 3.11 on
+    unix_events._UnixSelectorEventLoop           all   its functions for Unix sockets
+    unix_events._UnixReadPipeTransport, _UnixWritePipeTransport, _UnixSubprocessTransport  all
+    unix_events.ThreadedChildWatcher   3.9 to 3.13, _ThreadedChildWatcher from 3.14 on
 
 BaseEventLoop: hooks overridden
-    _run_once, _make_socket_transport, _make_ssl_transport, _start_serving, _stop_serving,
-    _write_to_self, _timer_handle_cancelled                                        all
+    _run_once, _make_socket_transport, _make_ssl_transport, _make_datagram_transport,
+    _make_read_pipe_transport, _make_write_pipe_transport, _make_subprocess_transport,
+    _start_serving, _stop_serving, _write_to_self, _timer_handle_cancelled         all
 
 BaseEventLoop: members used
     _ready, _scheduled, _timer_cancelled_count, _stopping, _closed, _debug, _thread_id,
     _current_handle, _clock_resolution, _check_closed, _check_thread, _check_callback,
-    _ensure_resolved                                                               all
+    _ensure_resolved, _getaddrinfo_debug                                           all
 
 Handle and TimerHandle: slots written directly
     _callback, _args, _context, _loop, _cancelled, _repr, _source_traceback,
@@ -45,7 +52,18 @@ import asyncio
 import inspect
 import socket
 import sys
-from asyncio import base_events, constants, events, format_helpers, futures, transports, trsock
+from asyncio import (
+    base_events,
+    constants,
+    events,
+    format_helpers,
+    futures,
+    selector_events,
+    sslproto,
+    transports,
+    trsock,
+    unix_events,
+)
 from typing import Any, Callable
 
 _base_events: Any = base_events
@@ -53,18 +71,34 @@ _constants: Any = constants
 _events: Any = events
 _format_helpers: Any = format_helpers
 _futures: Any = futures
+_selector_events: Any = selector_events
+_sslproto: Any = sslproto
 _transports: Any = transports
+_unix_events: Any = unix_events
 
 TransportSocket: Any = trsock.TransportSocket
 FlowControlMixin: Any = _transports._FlowControlMixin
+SelectorDatagramTransport: Any = _selector_events._SelectorDatagramTransport
+SSLProtocol: Any = _sslproto.SSLProtocol
+UnixSelectorEventLoop: Any = _unix_events._UnixSelectorEventLoop
+ReadPipeTransport: Any = _unix_events._UnixReadPipeTransport
+WritePipeTransport: Any = _unix_events._UnixWritePipeTransport
+SubprocessTransport: Any = _unix_events._UnixSubprocessTransport
+ThreadedChildWatcher: Any = (
+    getattr(_unix_events, "_ThreadedChildWatcher", None) or _unix_events.ThreadedChildWatcher
+)
 
 check_ssl_socket: Callable[[Any], None] = _base_events._check_ssl_socket
 set_nodelay: Callable[[socket.socket], None] = _base_events._set_nodelay
 format_callback: Callable[[Any, Any], str] = _format_helpers._format_callback_source
 set_result_unless_cancelled: Callable[[Any, Any], None] = _futures._set_result_unless_cancelled
 
+SENDFILE_TRY_NATIVE: Any = _constants._SendfileMode.TRY_NATIVE
 ACCEPT_RETRY_DELAY: float = _constants.ACCEPT_RETRY_DELAY
 LOG_THRESHOLD_FOR_CONNLOST_WRITES: int = _constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES
+
+# What _start_serving() is given behind the backlog, in order, and _make_ssl_transport() by name.
+TLS_TIMEOUTS = ("ssl_handshake_timeout", "ssl_shutdown_timeout")
 
 # Whether Server's _attach() and _detach() take the transport.
 SERVER_KNOWS_CLIENTS = "transport" in inspect.signature(_base_events.Server._attach).parameters

@@ -7,17 +7,24 @@ import itertools
 import socket
 import time
 from asyncio.log import logger
-from typing import TYPE_CHECKING, Any, Callable, NoReturn
+from typing import TYPE_CHECKING, Any, Callable
 
-from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, Fd
+from uringcore_cffi._ffi.errors import check_answer
+from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, CLOSE_NOW, Fd
 from uringcore_cffi._handles.pool import Pool, PoolStats
 from uringcore_cffi._handles.ring import SQPOLL_OFF, Info, Ring, Stats
+from uringcore_cffi._loop.children import ChildMethods
+from uringcore_cffi._loop.compat import TLS_TIMEOUTS
 from uringcore_cffi._loop.dispatch import Endpoint, discard, dispatch, dispatch_debug
+from uringcore_cffi._loop.internals import explain_missing
+from uringcore_cffi._loop.readiness import ReadinessMethods
 from uringcore_cffi._loop.scheduler import Scheduler
 from uringcore_cffi._loop.servers import Listener
-from uringcore_cffi._loop.signals import SignalWakeup
+from uringcore_cffi._loop.signals import SignalMethods, SignalWakeup
 from uringcore_cffi._loop.sockets import SWEEP_MIN_SOCKETS, SocketEndpoint, SocketMethods
-from uringcore_cffi._loop.unsupported import Unsupported, not_yet
+from uringcore_cffi._loop.unix import UnixMethods
+from uringcore_cffi.transports.base import SocketOwner
+from uringcore_cffi.transports.datagram import DatagramTransport, make_datagram_transport
 from uringcore_cffi.transports.stream import SocketTransport
 
 if TYPE_CHECKING:
@@ -31,7 +38,9 @@ _SLEEP_MAX = 24 * 3600
 _CLOSE_PATIENCE = 1.0
 
 
-class UringEventLoop(SocketMethods, Scheduler, Unsupported):
+class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callbacks
+    SocketMethods, ReadinessMethods, SignalMethods, ChildMethods, Scheduler, UnixMethods
+):
     """An asyncio event loop on io_uring.
 
     ``sq_entries`` and ``cq_entries`` size the two queues, ``sqpoll`` (0 off, 1 try, 2 require)
@@ -67,12 +76,15 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
         self._cursor = 0
         self._next_cookie: Callable[[], int] = itertools.count(1).__next__
         self._endpoints: dict[int, Endpoint] = {}  # by cookie
-        self._transports: dict[int, SocketTransport] = {}  # by descriptor, not closing
+        self._transports: dict[int, Any] = {}  # by descriptor, not closing
         self._sockets: dict[int, SocketEndpoint] = {}  # by descriptor, the user's own
         self._sweep_at = SWEEP_MIN_SOCKETS
         self._listeners: dict[int, Listener] = {}  # by descriptor
         self._inherited: dict[int, Endpoint] = {}
         self._signals: SignalWakeup | None = None
+        self._signal_handlers = {}
+        self._children = {}
+        self._unix_server_sockets = {}
         self._final_stats: Stats | None = None
         self._settled = False  # at the end: the kernel has let go of everything
         self._info = self._ring.info()
@@ -121,15 +133,9 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
         self._install_signals()
         self._in_turn = True
 
-    def _install_signals(self) -> None:
-        if self._signals is None:
-            self._signals = SignalWakeup(self)
-        self._signals.install()
-
     def _end_run(self) -> None:
         self._in_turn = False
-        if self._signals is not None:
-            self._signals.uninstall()
+        self._uninstall_signals()
         try:
             self._ring.flush()
         except ChildProcessError:
@@ -205,13 +211,20 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
 
     # Descriptors
 
-    def _attach_fileno(self, fileno: int, endpoint: Endpoint) -> Fd:
+    def _attach_fileno(self, fileno: int, endpoint: Endpoint, *, datagram: bool = False) -> Fd:
         """Give a descriptor to the ring; its records go to ``endpoint``."""
         self._check_closed()
         cookie = self._next_cookie()
-        fd = Fd(self._ring, fileno, cookie)
+        fd = Fd(self._ring, fileno, cookie, datagram=datagram)
         self._endpoints[cookie] = endpoint
         return fd
+
+    def _detach_fileno(self, fd: Fd) -> None:
+        """Take a descriptor back from the ring, at once; no record of it will be handed out."""
+        answer = fd.close(CLOSE_KEEP | CLOSE_ABORT | CLOSE_NOW)
+        self._endpoints.pop(fd.cookie, None)
+        fd.free()
+        check_answer(answer, "uc_fd_close", errno.EAGAIN, errno.EALREADY)
 
     def _attach_socket(self, sock: socket.socket, endpoint: Endpoint) -> tuple[Fd, list[bytes]]:
         """Give a socket to the ring for good.
@@ -235,7 +248,15 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
             self._transports[fileno] = endpoint
         return fd, stash
 
-    def _forget_transport(self, transport: SocketTransport) -> None:
+    def _attach_datagrams(self, sock: socket.socket, transport: DatagramTransport) -> Fd:
+        """Give a socket of datagrams to the ring for good."""
+        fileno = sock.fileno()
+        self._release_fileno(fileno)
+        fd = self._attach_fileno(fileno, transport, datagram=True)
+        self._transports[fileno] = transport
+        return fd
+
+    def _forget_transport(self, transport: SocketOwner) -> None:
         if self._transports.get(transport._sock_fd) is transport:
             del self._transports[transport._sock_fd]
 
@@ -253,9 +274,16 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
         self._ensure_fd_no_transport(sock)
         return SocketTransport(self, sock, protocol, waiter, extra, server)
 
-    def _make_ssl_transport(self, rawsock: socket.socket, *args: Any, **kwargs: Any) -> NoReturn:
-        rawsock.close()
-        raise not_yet("create_connection(ssl=)")
+    def _make_datagram_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        address: Any = None,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> asyncio.DatagramTransport:
+        self._ensure_fd_no_transport(sock)
+        return make_datagram_transport(self, sock, protocol, address, waiter, extra)
 
     def _start_serving(
         self,
@@ -264,20 +292,26 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
         sslcontext: Any = None,
         server: Any = None,
         backlog: int = 100,
-        ssl_handshake_timeout: float | None = None,
-        ssl_shutdown_timeout: float | None = None,
+        *timeouts: float | None,
     ) -> None:
         """Accept connections on a listening socket."""
+        tls = None
         if sslcontext is not None:
-            raise not_yet("create_server(ssl=)")
-        self._listeners[sock.fileno()] = Listener(self, protocol_factory, sock, server)
+            tls = {"sslcontext": sslcontext, **dict(zip(TLS_TIMEOUTS, timeouts))}
+        self._listeners[sock.fileno()] = Listener(self, protocol_factory, sock, server, tls)
 
     def _stop_serving(self, sock: socket.socket) -> None:
         """Accept no more and close the listening socket: its port is free on return."""
         listener = self._listeners.pop(sock.fileno(), None)
+        path = sock.getsockname() if sock in self._unix_server_sockets else None
         if listener is not None and not self._closed:
             listener.stop()
         sock.close()
+        if path is not None:
+            self._unlink_unix_path(sock, path)
+
+    def __getattr__(self, name: str) -> Any:
+        raise explain_missing(self, name)
 
     # Fork
 
@@ -297,6 +331,8 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
         # Kept: tasks of the parent that wait for them would complain if they were collected.
         self._inherited = endpoints
         self._signals = None
+        self._readiness = None
+        self._forget_children()
         if self._in_turn:
             self._install_signals()
 
@@ -336,6 +372,8 @@ class UringEventLoop(SocketMethods, Scheduler, Unsupported):
                 endpoint.forked()
             else:
                 endpoint.loop_closed()
+        self._forget_children()
+        self._remove_signal_handlers()
 
     def _settle(self) -> None:
         """Submit what is queued, then take everything back from the kernel."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 from asyncio.log import logger
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from uringcore_cffi._ffi.errors import answer_error, result_error
 from uringcore_cffi._handles.events import ACCEPT, CLOSED, ENDED
-from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, CLOSE_NOW, Fd
+from uringcore_cffi._handles.fd import Fd
 from uringcore_cffi._loop.compat import ACCEPT_RETRY_DELAY, TransportSocket
 from uringcore_cffi.transports.stream import SocketTransport
 
@@ -31,12 +32,14 @@ class Listener:
         protocol_factory: Callable[[], Any],
         sock: socket.socket,
         server: Any,
+        tls: dict[str, Any] | None = None,
     ) -> None:
-        """Start accepting on ``sock``."""
+        """Start accepting on ``sock``; ``tls``: what to pass on to _make_ssl_transport()."""
         self._loop = loop
         self._protocol_factory = protocol_factory
         self._sock = sock
         self._server = server
+        self._tls = tls
         self._context = copy_context()
         # A connection being wrapped: kept, so that an interrupt cannot lose or close it.
         self._wrapping: socket.socket | None = None
@@ -62,11 +65,7 @@ class Listener:
         if fd is None:
             return
         self._loop._own_thread()
-        answer = fd.close(CLOSE_KEEP | CLOSE_ABORT | CLOSE_NOW)
-        self._loop._endpoints.pop(fd.cookie, None)
-        fd.free()
-        if answer not in (0, -errno.EAGAIN, -errno.EALREADY):
-            raise answer_error(answer, "uc_fd_close")
+        self._loop._detach_fileno(fd)
 
     def receive_failed(self, exc: BaseException) -> None:
         """Cannot happen: there is no receive()."""
@@ -105,19 +104,43 @@ class Listener:
         protocol = None
         try:
             protocol = self._protocol_factory()
-            SocketTransport(loop, conn, protocol, server=self._server)
+            if self._tls is None:
+                SocketTransport(loop, conn, protocol, server=self._server)
+            else:
+                self._connect_tls(conn, protocol)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
             conn.close()
-            if loop.get_debug():
-                context = {
-                    "message": "Error on transport creation for incoming connection",
-                    "exception": exc,
-                }
-                if protocol is not None:
-                    context["protocol"] = protocol
-                loop.call_exception_handler(context)
+            self._connect_failed(exc, protocol)
+
+    def _connect_tls(self, conn: socket.socket, protocol: Any) -> None:
+        loop = self._loop
+        waiter = loop.create_future()
+        transport = loop._make_ssl_transport(
+            conn, protocol, waiter=waiter, server_side=True, server=self._server, **self._tls or {}
+        )
+
+        def on_handshake(waiter: asyncio.Future[None]) -> None:
+            exc = None if waiter.cancelled() else waiter.exception()
+            if exc is not None:
+                transport.close()
+                self._connect_failed(exc, protocol, transport)
+
+        waiter.add_done_callback(on_handshake)
+
+    def _connect_failed(self, exc: BaseException, protocol: Any, transport: Any = None) -> None:
+        """Tell of a connection that could not be served, in debug mode as asyncio does."""
+        if self._loop.get_debug():
+            context = {
+                "message": "Error on transport creation for incoming connection",
+                "exception": exc,
+            }
+            if protocol is not None:
+                context["protocol"] = protocol
+            if transport is not None:
+                context["transport"] = transport
+            self._loop.call_exception_handler(context)
 
     def _on_error(self, exc: OSError) -> None:
         """Say why accepting ended and try again: later if resources ran out."""

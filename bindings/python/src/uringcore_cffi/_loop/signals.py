@@ -1,28 +1,39 @@
-"""A signal always wakes the loop.
+"""Signals: they always wake the loop, and add_signal_handler() has it call for them.
 
 A signal may be delivered to another thread, or to this one just before it enters the kernel: in
-both cases the wait would go on. So while the loop runs in the main thread, Python's C-level
-handler writes a byte to a socket whose other end the ring receives from. The Python-level handler
-then runs in the main thread, between two instructions, as always.
+both cases the wait would go on. So Python's C-level handler writes the signal's number to a socket
+whose other end the ring receives from: while the loop runs in the main thread, and as long as it
+has handlers. Python-level handlers then run in the main thread, between two instructions.
 """
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import inspect
 import os
 import signal
 import socket
+import sys
 import threading
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Any, Callable
 
-from uringcore_cffi._handles.events import CLOSED
+from uringcore_cffi._handles.events import CLOSED, RECV
 from uringcore_cffi._handles.fd import Fd
 
 if TYPE_CHECKING:
     from uringcore_cffi._loop.loop import UringEventLoop
 
 
+def _do_nothing(number: int, frame: Any) -> None:
+    """Stand as the handler: the number that is written is what the loop acts upon."""
+
+
 class SignalWakeup:
     """The socket pair, and the endpoint at its receiving side."""
+
+    receive = None
 
     def __init__(self, loop: UringEventLoop) -> None:
         self._loop = loop
@@ -46,29 +57,29 @@ class SignalWakeup:
                 os.close(number)
         self._receiver = self._sender = -1
 
-    @staticmethod
-    def receive(numbers: bytes) -> None:
-        """Take the numbers of signals that came; waking up was all they were sent for."""
-
     def receive_failed(self, exc: BaseException) -> None:
-        """Cannot happen: receive() does nothing."""
+        """Cannot happen: there is no receive()."""
         raise exc
 
     def on_record(self, following: int, kind: int, result: int, flags: int, offset: int) -> None:
-        """Go on receiving, whatever ended it."""
-        if kind != CLOSED and self._fd is not None:
+        """Make the handlers of the signals that came ready; go on if receiving has ended."""
+        loop = self._loop
+        if kind == RECV and result > 0:
+            ready = loop._handlers_of_signals(loop._memory[offset : offset + result])
+            loop._ready += ready
+            loop._cursor = following
+        elif kind != CLOSED and self._fd is not None:
             self._fd.recv_start()
 
     def install(self) -> None:
-        """Have signals write to the pair. Only the main thread may, and only it needs to."""
-        if threading.current_thread() is threading.main_thread():
-            previous = signal.set_wakeup_fd(self._sender, warn_on_full_buffer=False)
-            if previous != self._sender:  # ours: an interrupt kept uninstall() from its work
-                self._previous = previous
+        """Have signals write to the pair. Only the main thread can."""
+        previous = signal.set_wakeup_fd(self._sender, warn_on_full_buffer=False)
+        if previous != self._sender:  # ours: an interrupt kept uninstall() from its work
+            self._previous = previous
 
     def uninstall(self) -> None:
         """Put back what was there before."""
-        if self._previous is not None:
+        if self._previous is not None and threading.current_thread() is threading.main_thread():
             signal.set_wakeup_fd(self._previous)
             self._previous = None
 
@@ -86,3 +97,105 @@ class SignalWakeup:
     def forked(self) -> None:
         """Close the child's copies; the parent's go on."""
         self.loop_closed()
+
+
+class SignalMethods:
+    """add_signal_handler() and remove_signal_handler()."""
+
+    _signals: SignalWakeup | None
+    _signal_handlers: dict[int, asyncio.Handle]
+    _in_turn: bool
+    _check_closed: Callable[[], None]
+    _own_thread: Callable[[], None]
+    _new_handle: Callable[..., asyncio.Handle]
+
+    def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:
+        """Call ``callback(*args)`` in the loop when the signal comes, instead of an earlier one.
+
+        Only in the main thread. A signal that comes while the loop does not run is kept for it.
+        """
+        if asyncio.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
+            raise TypeError("coroutines cannot be used with add_signal_handler()")
+        _check_signal(sig)
+        self._check_closed()
+        self._own_thread()
+        handle = self._new_handle(callback, args)
+        try:
+            self._signal_wakeup().install()
+        except (ValueError, OSError) as exc:
+            raise RuntimeError(str(exc)) from exc
+        self._signal_handlers[sig] = handle
+        try:
+            signal.signal(sig, _do_nothing)
+            signal.siginterrupt(sig, False)  # restart what the signal interrupts elsewhere
+        except OSError as exc:
+            del self._signal_handlers[sig]
+            self._uninstall_signals()
+            raise _uncatchable(sig, exc) from exc
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """Give the signal back its default; tell whether it had a handler here."""
+        _check_signal(sig)
+        if self._signal_handlers.pop(sig, None) is None:
+            return False
+        default = signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL
+        try:
+            signal.signal(sig, default)
+        except OSError as exc:
+            raise _uncatchable(sig, exc) from exc
+        self._uninstall_signals()
+        return True
+
+    def _handlers_of_signals(self, numbers: bytes) -> list[asyncio.Handle]:
+        """Return the handlers to run for signals that came."""
+        handles = []
+        for number in numbers:
+            handle = self._signal_handlers.get(number)
+            if handle is not None and not handle.cancelled():
+                handles.append(handle)
+        return handles
+
+    def _signal_wakeup(self) -> SignalWakeup:
+        if self._signals is None:
+            self._signals = SignalWakeup(self)  # type: ignore[arg-type]
+        return self._signals
+
+    def _install_signals(self) -> None:
+        """Begin to be woken by signals; only the main thread can be, and only it needs to."""
+        wakeup = self._signal_wakeup()
+        if threading.current_thread() is threading.main_thread():
+            wakeup.install()
+
+    def _uninstall_signals(self) -> None:
+        """Be woken no more, unless the loop runs or signals have handlers here."""
+        if self._signals is not None and not self._signal_handlers and not self._in_turn:
+            self._signals.uninstall()
+
+    def _remove_signal_handlers(self) -> None:
+        """Give every signal back its default: the loop is being closed."""
+        if not self._signal_handlers:
+            return
+        if sys.is_finalizing():
+            warnings.warn(
+                f"Closing the loop {self!r} on interpreter shutdown stage, "
+                f"skipping signal handlers removal",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+            self._signal_handlers.clear()
+        for sig in list(self._signal_handlers):
+            self.remove_signal_handler(sig)
+
+
+def _check_signal(sig: int) -> None:
+    if not isinstance(sig, int):
+        raise TypeError(f"sig must be an int, not {sig!r}")
+    if sig not in signal.valid_signals():
+        raise ValueError(f"invalid signal number {sig}")
+
+
+def _uncatchable(sig: int, exc: OSError) -> Exception:
+    if exc.errno == errno.EINVAL:
+        return RuntimeError(f"sig {sig} cannot be caught")
+    return exc

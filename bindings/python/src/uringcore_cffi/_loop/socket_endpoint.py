@@ -43,6 +43,8 @@ class SocketEndpoint:
         self._loop = loop
         self.socket: Callable[[], socket.socket | None] = weakref.ref(sock)
         self.fileno = sock.fileno()
+        # Only of streams libuc may receive ahead: what it keeps of a datagram has no address.
+        self.is_stream = sock.type == socket.SOCK_STREAM
         self.fd: Fd = loop._attach_fileno(self.fileno, self)
         # (future, how many bytes are wanted), first come, first served; the coroutine leaves itself
         self._receivers: deque[tuple[asyncio.Future[None], int]] = deque()
@@ -80,7 +82,7 @@ class SocketEndpoint:
             finally:
                 self._leave_queue(future)
             while data is None:
-                # libuc has reported an end already, but a socket of datagrams goes on after it.
+                # libuc has reported an end already, but the socket was connected anew.
                 await self._loop._wait_ready(sock, select.POLLIN)
                 try:
                     data = sock.recv(count)

@@ -1,7 +1,7 @@
-"""sock_recv, sock_recv_into, sock_sendall, sock_connect, sock_accept: the user's own sockets.
+"""The sock_* methods: the user's own sockets.
 
-The system call is tried first; only what would block goes to the ring. Receiving is done by
-completion into the pool and copied out, so a cancelled sock_recv_into() never writes late.
+The system call is tried first; only what would block goes to the ring. A stream is received from
+by completion into the pool and copied out, so a cancelled sock_recv_into() never writes late.
 Everything else waits for readiness and then makes the call in the coroutine itself, so a
 cancelled coroutine has taken nothing and sent nothing that nobody knows of.
 """
@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import select
 import socket
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 
 from uringcore_cffi._loop.compat import check_ssl_socket
+from uringcore_cffi._loop.readiness import fileno_of
 from uringcore_cffi._loop.socket_endpoint import WOULD_BLOCK, SocketEndpoint
 
 __all__ = ["SWEEP_MIN_SOCKETS", "SocketEndpoint", "SocketMethods"]
+
+_T = TypeVar("_T")
 
 # How many sockets may stay attached before those that are gone are looked for.
 SWEEP_MIN_SOCKETS = 64
@@ -41,7 +44,10 @@ class SocketMethods:
             except WOULD_BLOCK:
                 if nbytes == 0:
                     return b""
-        return await (endpoint or await self._watch_socket(sock)).recv(sock, nbytes)
+        endpoint = endpoint or await self._watch_socket(sock)
+        if endpoint.is_stream:
+            return await endpoint.recv(sock, nbytes)
+        return await self._when_ready(sock, select.POLLIN, sock.recv, nbytes)
 
     async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
         """Receive into a writable buffer; return how many bytes, 0 is the end."""
@@ -55,10 +61,32 @@ class SocketMethods:
         room = memoryview(buf).nbytes
         if room == 0:
             return 0
-        data = await (endpoint or await self._watch_socket(sock)).recv(sock, room)
+        endpoint = endpoint or await self._watch_socket(sock)
+        if not endpoint.is_stream:
+            return await self._when_ready(sock, select.POLLIN, sock.recv_into, buf)
+        data = await endpoint.recv(sock, room)
         with memoryview(buf) as view, view.cast("B") as target:
             target[: len(data)] = data
         return len(data)
+
+    async def sock_recvfrom(self, sock: socket.socket, bufsize: int) -> tuple[bytes, Any]:
+        """Receive one datagram of up to ``bufsize`` bytes, and where it came from."""
+        self._check_socket(sock)
+        return await self._when_ready(sock, select.POLLIN, sock.recvfrom, bufsize)
+
+    async def sock_recvfrom_into(
+        self, sock: socket.socket, buf: Any, nbytes: int = 0
+    ) -> tuple[int, Any]:
+        """Receive one datagram into a buffer; return its length, and where it came from."""
+        self._check_socket(sock)
+        return await self._when_ready(
+            sock, select.POLLIN, sock.recvfrom_into, buf, nbytes or len(buf)
+        )
+
+    async def sock_sendto(self, sock: socket.socket, data: Any, address: Any) -> int:
+        """Send one datagram to ``address``; return its length."""
+        self._check_socket(sock)
+        return await self._when_ready(sock, select.POLLOUT, sock.sendto, data, address)
 
     async def sock_sendall(self, sock: socket.socket, data: Any) -> None:
         """Send everything."""
@@ -99,14 +127,19 @@ class SocketMethods:
     async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
         """Accept one connection; return the new socket and the peer's address."""
         self._check_socket(sock)
+        conn, address = await self._when_ready(sock, select.POLLIN, sock.accept)
+        conn.setblocking(False)
+        return conn, address
+
+    async def _when_ready(
+        self, sock: socket.socket, event: int, call: Callable[..., _T], *args: Any
+    ) -> _T:
+        """Make a system call that may block, as soon as it does not."""
         while True:
             try:
-                conn, address = sock.accept()
+                return call(*args)
             except WOULD_BLOCK:
-                await self._wait_ready(sock, select.POLLIN)
-            else:
-                conn.setblocking(False)
-                return conn, address
+                await self._wait_ready(sock, event)
 
     def _check_socket(self, sock: socket.socket) -> None:
         check_ssl_socket(sock)
@@ -115,13 +148,7 @@ class SocketMethods:
 
     def _ensure_fd_no_transport(self, fd: Any) -> None:
         """Refuse a descriptor that a transport uses."""
-        fileno = fd
-        if not isinstance(fileno, int):
-            try:
-                fileno = int(fileno.fileno())
-            except (AttributeError, TypeError, ValueError):
-                raise ValueError(f"Invalid file object: {fd!r}") from None
-        transport = self._transports.get(fileno)
+        transport = self._transports.get(fileno_of(fd))
         if transport is not None and not transport.is_closing():
             raise RuntimeError(f"File descriptor {fd!r} is used by transport {transport!r}")
 

@@ -1,0 +1,141 @@
+"""Subprocesses: asyncio's own transport, and a pidfd that tells when the child has ended.
+
+A pidfd becomes readable when its process ends, and stays so until it is waited for: no SIGCHLD
+handler, no thread, and no limit on how many children may end at once. The status is read with
+waitid(WNOWAIT) first and the child reaped afterwards, so that an interrupt between the two loses
+nothing. Where the system has no pidfd, a thread waits for each child.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from asyncio.log import logger
+from typing import Any, Callable
+
+from uringcore_cffi._loop.compat import SubprocessTransport, ThreadedChildWatcher
+
+# What asyncio reports when somebody else has waited for the child.
+_UNKNOWN_STATUS = 255
+
+
+class ChildMethods:
+    """What BaseEventLoop asks for to run subprocesses."""
+
+    _add_reader: Callable[..., Any]
+    _remove_reader: Callable[[Any], bool]
+    _internal_handle: Callable[..., Any]
+    _ready: Any
+    create_future: Callable[[], asyncio.Future[Any]]
+    call_soon_threadsafe: Callable[..., Any]
+    call_soon: Callable[..., Any]
+    # By pidfd: who is to be told, until it has been.
+    _children: dict[int, Any]
+
+    async def _make_subprocess_transport(
+        self,
+        protocol: asyncio.SubprocessProtocol,
+        args: Any,
+        shell: bool,
+        stdin: Any,
+        stdout: Any,
+        stderr: Any,
+        bufsize: int,
+        extra: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        waiter = self.create_future()
+        transport = SubprocessTransport(
+            self,
+            protocol,
+            args,
+            shell,
+            stdin,
+            stdout,
+            stderr,
+            bufsize,
+            waiter=waiter,
+            extra=extra,
+            **kwargs,
+        )
+        self._watch_child(transport)
+        try:
+            await waiter
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException:
+            transport.close()
+            await transport._wait()
+            raise
+        return transport
+
+    def _watch_child(self, transport: Any) -> None:
+        pid = transport.get_pid()
+        try:
+            pidfd = os.pidfd_open(pid)
+        except (AttributeError, OSError) as exc:
+            if isinstance(exc, ProcessLookupError):  # reaped by somebody else already
+                self.call_soon(_tell_exit, transport, _status_known_to(transport, pid))
+                return
+            logger.debug("no pidfd (%r): a thread waits for process %d", exc, pid)
+            ThreadedChildWatcher().add_child_handler(pid, self._on_thread_waited, transport)
+            return
+        self._children[pidfd] = transport
+        self._add_reader(pidfd, self._on_child_exit, pidfd, pid)
+
+    def _on_thread_waited(self, pid: int, returncode: int, transport: Any) -> None:
+        self.call_soon_threadsafe(self.call_soon, transport._process_exited, returncode)
+
+    def _on_child_exit(self, pidfd: int, pid: int) -> None:
+        """Tell of the end, then reap; called again as long as that has not been done."""
+        transport = self._children[pidfd]
+        if transport is not None:
+            returncode = _peek(pid, transport)
+            if returncode is None:
+                return
+            # One turn later, so that callbacks for output that is there already come first.
+            tell = self._internal_handle(_tell_exit, (transport, returncode), None)
+            handle = self._internal_handle(self._ready.append, (tell,), None)
+            self._ready += (handle,)
+            self._children[pidfd] = None
+        self._remove_reader(pidfd)
+        try:
+            os.waitpid(pid, 0)
+        except ChildProcessError:
+            logger.debug("process %d was waited for already", pid)
+        del self._children[pidfd]
+        os.close(pidfd)
+
+    def _forget_children(self) -> None:
+        """Watch no more: the loop is closed, or belongs to another process."""
+        while self._children:
+            pidfd, _ = self._children.popitem()
+            os.close(pidfd)
+
+
+def _tell_exit(transport: Any, returncode: int) -> None:
+    """Tell the transport, once."""
+    if transport.get_returncode() is None:
+        transport._process_exited(returncode)
+
+
+def _peek(pid: int, transport: Any) -> int | None:
+    """Return the exit code of a child that has ended, without reaping it; None: it has not."""
+    try:
+        status = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return _status_known_to(transport, pid)
+    if status is None:
+        return None
+    return status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
+
+
+def _status_known_to(transport: Any, pid: int) -> int:
+    """Return the exit code of a child that somebody else has reaped."""
+    process = transport.get_extra_info("subprocess")
+    if process is not None and process.returncode is not None:
+        return int(process.returncode)  # it was transport.close() that looked
+    logger.warning(
+        "child process pid %d exit status already read:  will report returncode 255", pid
+    )
+    return _UNKNOWN_STATUS

@@ -1,0 +1,253 @@
+"""add_reader() and add_writer(): level-triggered, for whatever epoll(7) can watch.
+
+The descriptors stand in an epoll set of the loop's own, and the ring polls the set: one operation
+however many descriptors there are. The ring never holds a file of the user's, so a descriptor
+that its owner closes is closed at once, and its peer is told; the kernel takes it out of the set
+by itself.
+
+What is odd in epoll: the set knows files, not numbers. A file that was closed under one number and
+lives on under another, or in a child process, stays in the set, is reported under the old number
+and cannot be taken out any more. The cure is a new set (see ``_renew``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import select
+import weakref
+from typing import TYPE_CHECKING, Any, Callable
+
+from uringcore_cffi._ffi.errors import check_answer
+from uringcore_cffi._handles.events import POLL
+
+if TYPE_CHECKING:
+    from uringcore_cffi._handles.fd import Fd
+    from uringcore_cffi._loop.loop import UringEventLoop
+
+_READ = select.EPOLLIN
+_WRITE = select.EPOLLOUT
+# As asyncio's selector has it: an error or a hang-up wakes both.
+_WAKES_READER = ~select.EPOLLOUT
+_WAKES_WRITER = ~select.EPOLLIN
+
+
+def fileno_of(fd: Any) -> int:
+    """Return the number of a descriptor or of an object that has one; else raise ValueError."""
+    number = fd
+    if not isinstance(number, int):
+        try:
+            number = int(number.fileno())
+        except (AttributeError, TypeError, ValueError):
+            raise ValueError(f"Invalid file object: {fd!r}") from None
+    if number < 0:
+        raise ValueError(f"Invalid file descriptor: {number}")
+    return number
+
+
+class Readiness:
+    """The epoll set, who is called for which descriptor, and the endpoint of the ring's poll.
+
+    Class invariant: while a descriptor is watched, a poll of the set is armed or its record is
+    about to be handed out.
+    """
+
+    receive = None
+
+    def __init__(self, loop: UringEventLoop) -> None:
+        self._loop = loop
+        self._readers: dict[int, Any] = {}
+        self._writers: dict[int, Any] = {}
+        _sets.add(self)
+        self._epoll = select.epoll()
+        self._fd: Fd = loop._attach_fileno(self._epoll.fileno(), self)
+        self._armed = False
+
+    def add(self, number: int, event: int, handle: asyncio.Handle) -> None:
+        """Have ``handle`` called whenever ``event`` is there, instead of an earlier one."""
+        self._arm()
+        ours, others = self._sides(event)
+        mask = event | (self._other(event) if number in others else 0)
+        if number in ours or number in others:
+            try:
+                self._epoll.modify(number, mask)
+            except FileNotFoundError:
+                # It was closed without being removed, and the number is another file's now.
+                self._forget(number)
+                self._epoll.register(number, event)
+        else:
+            try:
+                self._epoll.register(number, mask)
+            except FileExistsError:
+                self._epoll.modify(number, mask)
+        earlier = ours.get(number)
+        ours[number] = handle
+        if earlier is not None:
+            earlier.cancel()
+
+    def remove(self, number: int, event: int) -> bool:
+        """Call no more for ``event``; tell whether somebody was called for it."""
+        ours, others = self._sides(event)
+        handle = ours.pop(number, None)
+        if handle is None:
+            return False
+        handle.cancel()
+        try:
+            if number in others:
+                self._epoll.modify(number, self._other(event))
+            else:
+                self._epoll.unregister(number)
+        except OSError as exc:
+            # Closed without being removed, and perhaps another file's number by now.
+            if exc.errno not in (errno.EBADF, errno.ENOENT):
+                raise
+        return True
+
+    def _sides(self, event: int) -> tuple[dict[int, Any], dict[int, Any]]:
+        if event == _READ:
+            return self._readers, self._writers
+        return self._writers, self._readers
+
+    @staticmethod
+    def _other(event: int) -> int:
+        return _READ + _WRITE - event
+
+    def _forget(self, number: int) -> None:
+        for side in (self._readers, self._writers):
+            handle = side.pop(number, None)
+            if handle is not None:
+                handle.cancel()
+
+    def _arm(self) -> None:
+        if not self._armed:
+            check_answer(self._fd.poll(select.POLLIN), "uc_fd_poll")
+            self._armed = True
+
+    def on_record(self, following: int, kind: int, result: int, flags: int, offset: int) -> None:
+        """Make ready who is to be called; may be done again until the commit."""
+        if kind != POLL:
+            return
+        loop = self._loop
+        readers, writers = self._readers, self._writers
+        ready = []
+        strangers = False
+        for number, mask in self._epoll.poll(0):
+            reader = readers.get(number) if mask & _WAKES_READER else None
+            writer = writers.get(number) if mask & _WAKES_WRITER else None
+            if reader is not None:
+                ready.append(reader)
+            if writer is not None:
+                ready.append(writer)
+            elif reader is None and number not in readers and number not in writers:
+                strangers = True
+        if strangers:
+            self._renew()
+        self._armed = False
+        if readers or writers:
+            self._arm()
+        loop._ready += ready
+        loop._cursor = following
+
+    def _renew(self) -> None:
+        """Begin with a new set under the same number: the old one reports what nobody watches."""
+        fresh = select.epoll()
+        for number in {*self._readers, *self._writers}:
+            mask = (_READ if number in self._readers else 0) | (
+                _WRITE if number in self._writers else 0
+            )
+            try:
+                fresh.register(number, mask)
+            except OSError:
+                self._forget(number)
+        earlier, earlier_fd = self._epoll, self._fd
+        self._fd = self._loop._attach_fileno(fresh.fileno(), self)
+        self._epoll = fresh
+        self._loop._detach_fileno(earlier_fd)
+        earlier.close()
+
+    def receive_failed(self, exc: BaseException) -> None:
+        """Cannot happen: there is no receive()."""
+        raise exc
+
+    def loop_closed(self) -> None:
+        """Close the set; the descriptors are the user's."""
+        for number in {*self._readers, *self._writers}:
+            self._forget(number)
+        self._epoll.close()
+
+    def forked(self) -> None:
+        """Close the child's copy at once: what a child changes in the set, it changes for both."""
+        self.loop_closed()
+        self._armed = False  # so that libuc is asked, and refuses, should the child add somebody
+
+
+_sets: weakref.WeakSet[Readiness] = weakref.WeakSet()
+
+
+def _forget_sets() -> None:
+    for readiness in list(_sets):
+        readiness.forked()
+
+
+os.register_at_fork(after_in_child=_forget_sets)
+
+
+class ReadinessMethods:
+    """add_reader() and its kin."""
+
+    _readiness: Readiness | None = None
+    _check_closed: Callable[[], None]
+    _own_thread: Callable[[], None]
+    _ensure_fd_no_transport: Callable[[Any], None]
+    _new_handle: Callable[..., asyncio.Handle]
+
+    def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+        """Call ``callback(*args)`` in every turn in which ``fd`` can be read from."""
+        self._ensure_fd_no_transport(fd)
+        self._add_reader(fd, callback, *args)
+
+    def remove_reader(self, fd: Any) -> bool:
+        """Call the reader's callback no more; tell whether there was one."""
+        self._ensure_fd_no_transport(fd)
+        return self._remove_reader(fd)
+
+    def add_writer(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+        """Call ``callback(*args)`` in every turn in which ``fd`` can be written to."""
+        self._ensure_fd_no_transport(fd)
+        self._add_writer(fd, callback, *args)
+
+    def remove_writer(self, fd: Any) -> bool:
+        """Call the writer's callback no more; tell whether there was one."""
+        self._ensure_fd_no_transport(fd)
+        return self._remove_writer(fd)
+
+    # The pipe transports of asyncio.unix_events call these.
+
+    def _add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> asyncio.Handle:
+        return self._watch(fd, _READ, callback, args)
+
+    def _remove_reader(self, fd: Any) -> bool:
+        return self._unwatch(fd, _READ)
+
+    def _add_writer(self, fd: Any, callback: Callable[..., Any], *args: Any) -> asyncio.Handle:
+        return self._watch(fd, _WRITE, callback, args)
+
+    def _remove_writer(self, fd: Any) -> bool:
+        return self._unwatch(fd, _WRITE)
+
+    def _watch(
+        self, fd: Any, event: int, callback: Callable[..., Any], args: tuple[Any, ...]
+    ) -> asyncio.Handle:
+        self._check_closed()
+        self._own_thread()
+        readiness = self._readiness
+        if readiness is None:
+            readiness = self._readiness = Readiness(self)  # type: ignore[arg-type]
+        handle = self._new_handle(callback, args)
+        readiness.add(fileno_of(fd), event, handle)
+        return handle
+
+    def _unwatch(self, fd: Any, event: int) -> bool:
+        readiness = self._readiness
+        return readiness is not None and readiness.remove(fileno_of(fd), event)

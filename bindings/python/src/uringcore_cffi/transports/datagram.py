@@ -1,0 +1,241 @@
+"""The transport of a UDP socket.
+
+Datagrams are received by the ring, many with one operation. They are sent by a system call at
+once, because the socket nearly always has room: then the kernel's answer to each is known before
+sendto() returns, as asyncio has it. What finds no room waits here until the socket is writable.
+
+A datagram must fit into a pool buffer, behind its head and its sender's address; what is cut is
+lost. Where datagrams may be larger (Unix sockets) or have addresses of another kind, the socket
+gets asyncio's own transport over add_reader() instead: see ``make_datagram_transport``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import select
+import socket
+from asyncio.log import logger
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from uringcore_cffi._ffi.errors import GONE, answer_error, check_answer, result_error
+from uringcore_cffi._handles.events import CLOSED, DATAGRAM, ENDED, POLL
+from uringcore_cffi._handles.fd import CLOSE_KEEP
+from uringcore_cffi._loop.compat import (
+    LOG_THRESHOLD_FOR_CONNLOST_WRITES,
+    FlowControlMixin,
+    SelectorDatagramTransport,
+    hold_socket,
+)
+from uringcore_cffi.transports.addresses import FAMILIES, decode
+from uringcore_cffi.transports.base import SocketOwner
+
+if TYPE_CHECKING:
+    from uringcore_cffi._loop.loop import UringEventLoop
+
+# What stands in a buffer in front of the payload: struct uci_datagram_head and the address.
+_ADDRESS_BYTES = 128
+_HEAD_BYTES = 16 + _ADDRESS_BYTES
+# The longest payload that UDP has, over IPv6.
+_PAYLOAD_MAX = 65_527
+# What asyncio adds to the size of each datagram that waits.
+_HEADER_BYTES = 8
+
+
+class DatagramTransport(SocketOwner, FlowControlMixin, asyncio.DatagramTransport):  # type: ignore[misc]
+    """A UDP socket on the loop."""
+
+    receive = None
+
+    def __init__(
+        self,
+        loop: UringEventLoop,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        address: Any = None,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        """Take over ``sock``; ``address`` is where everything is sent to, if not None."""
+        super().__init__(extra, loop)  # type: ignore[call-arg]
+        self._address = address
+        # Datagrams that found no room, with where they are to go.
+        self._queue: deque[tuple[bytes, Any]] = deque()
+        self._queue_bytes = 0
+        self._begin_life(loop, sock, protocol)
+        self._connected = bool(self._extra["peername"])
+        self._fd = loop._attach_datagrams(sock, self)
+        hold_socket(sock)
+        self._sock = sock
+        self._announce(self._start_reading, waiter)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Switch to another protocol; it gets what is received from now on."""
+        self._protocol = protocol
+        self._protocol_connected = True
+
+    # Receiving
+
+    def is_reading(self) -> bool:
+        """Tell whether datagrams may arrive at the protocol."""
+        return not self._closing
+
+    def _start_reading(self) -> None:
+        if self._closing or self._fd is None:
+            return
+        self._loop._own_thread()
+        answer = self._fd.recv_start()
+        if answer not in (0, -errno.EALREADY):
+            self._fatal_error(answer_error(answer, "uc_fd_recv_start"), "Fatal read error")
+
+    def on_record(self, following: int, kind: int, result: int, flags: int, offset: int) -> None:
+        """Handle a datagram, room to send, or the end."""
+        if kind == DATAGRAM:
+            self._on_datagram(following, result, flags, offset)
+        elif kind == POLL:
+            self._send_queue(following)
+        elif kind == CLOSED:
+            self._on_closed(following, result)
+        else:
+            raise RuntimeError(f"unexpected record of kind {kind} for {self!r}")
+
+    def _on_datagram(self, following: int, result: int, flags: int, offset: int) -> None:
+        loop = self._loop
+        if flags & ENDED:
+            self._start_reading()
+        if result < 0:
+            args: tuple[Any, ...] = (result_error(result),)
+            deliver = self._protocol.error_received
+        else:
+            memory = loop._memory
+            start = offset - _ADDRESS_BYTES
+            args = (memory[offset : offset + result], decode(memory[start : start + (flags >> 16)]))
+            deliver = self._protocol.datagram_received
+        loop._cursor = following
+        if not self._closing:
+            self._context.run(deliver, *args)
+
+    def receive_failed(self, exc: BaseException) -> None:
+        """Cannot happen: there is no receive()."""
+        raise exc
+
+    # Sending
+
+    def sendto(self, data: bytes | bytearray | memoryview, addr: Any = None) -> None:
+        """Send one datagram, which may be empty, to ``addr`` or to the connected peer."""
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(
+                f"data argument must be a bytes-like object, not {type(data).__name__!r}"
+            )
+        if self._address:
+            if addr not in (None, self._address):
+                raise ValueError(f"Invalid address: must be None or {self._address}")
+            addr = self._address
+        if self._conn_lost and (self._address or self._sock is None):
+            if self._conn_lost >= LOG_THRESHOLD_FOR_CONNLOST_WRITES:
+                logger.warning("socket.send() raised exception.")
+            self._conn_lost += 1
+            return
+        if not self._queue and self._send(data, addr):
+            return
+        self._queue.append((bytes(data), addr))
+        self._queue_bytes += len(data) + _HEADER_BYTES
+        self._wait_for_room()
+        self._maybe_pause_protocol()
+
+    def _send(self, data: Any, addr: Any) -> bool:
+        """Send one datagram, or report why that is impossible; False: there is no room."""
+        assert self._sock is not None
+        try:
+            if self._connected:
+                self._sock.send(data)
+            else:
+                self._sock.sendto(data, addr)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as exc:
+            self._protocol.error_received(exc)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._fatal_error(exc, "Fatal write error on datagram transport")
+        return True
+
+    def _wait_for_room(self) -> None:
+        assert self._fd is not None
+        self._loop._own_thread()
+        check_answer(self._fd.poll(select.POLLOUT), "uc_fd_poll")
+        self._loop._submit_outside_turn()
+
+    def _send_queue(self, following: int) -> None:
+        """Send what waits; each datagram leaves the queue just before it is sent."""
+        queue = self._queue
+        while queue:
+            data, addr = queue.popleft()
+            self._queue_bytes -= len(data) + _HEADER_BYTES
+            if not self._context.run(self._send, data, addr):
+                queue.appendleft((data, addr))
+                self._queue_bytes += len(data) + _HEADER_BYTES
+                self._wait_for_room()
+                break
+        self._context.run(self._maybe_resume_protocol)  # which may send more
+        if not queue and self._closing and not self._aborting:
+            self._begin_close(CLOSE_KEEP)
+        self._loop._cursor = following
+
+    def get_write_buffer_size(self) -> int:
+        """Return the bytes that wait for room, with eight for each datagram."""
+        return self._queue_bytes
+
+    # The end
+
+    def close(self) -> None:
+        """Receive nothing more, send what waits, then lose the connection."""
+        if self._closing:
+            return
+        self._loop._check_closed()
+        if not self._queue:
+            self._begin_close(CLOSE_KEEP)
+            return
+        self._closing = True
+        assert self._fd is not None
+        self._loop._own_thread()
+        check_answer(self._fd.recv_stop(), "uc_fd_recv_stop", errno.EALREADY, *GONE)
+
+    def _refuse_more(self) -> None:
+        self._queue.clear()
+        self._queue_bytes = 0
+
+
+class ReadinessDatagramTransport(SelectorDatagramTransport):  # type: ignore[misc]
+    """asyncio's own transport, over the loop's add_reader()."""
+
+    __repr__ = SocketOwner.__repr__
+
+    def is_reading(self) -> bool:
+        """Tell whether datagrams may arrive at the protocol."""
+        return not self._closing
+
+    def _call_connection_lost(self, exc: BaseException | None) -> None:
+        loop = self._loop
+        try:
+            super()._call_connection_lost(exc)
+        finally:
+            loop._forget_transport(self)
+
+
+def make_datagram_transport(
+    loop: UringEventLoop,
+    sock: socket.socket,
+    protocol: asyncio.BaseProtocol,
+    address: Any,
+    waiter: asyncio.Future[None] | None,
+    extra: dict[str, Any] | None,
+) -> asyncio.DatagramTransport:
+    """Make the transport that can carry every datagram of the socket whole."""
+    fits = loop._ring.pool.buffer_bytes >= _PAYLOAD_MAX + _HEAD_BYTES
+    kind: Any = ReadinessDatagramTransport
+    if fits and sock.family in FAMILIES and sock.type == socket.SOCK_DGRAM:
+        kind = DatagramTransport
+    return kind(loop, sock, protocol, address, waiter, extra)  # type: ignore[no-any-return]
