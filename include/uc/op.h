@@ -158,6 +158,43 @@ UC_EXPORT int uc_op_statx(uc_ring *ring, int directory_fd, const char *path, uin
  */
 UC_EXPORT int uc_op_timeout(uc_ring *ring, uint64_t ns, uint64_t cookie, uint64_t *ret_op);
 
+/* Bits of uc_op_splice()'s flags. */
+enum uc_splice_flag {
+    UC_SPLICE_NONBLOCK = 1, /* do not wait for the pipe; a socket waits unless it has O_NONBLOCK */
+    UC_SPLICE_MORE = 2,     /* more will follow soon: a socket may hold a part of a packet back */
+};
+
+/**
+ * uc_op_splice - move bytes between a pipe and a file, a socket or another pipe
+ * @ring:       a ring
+ * @fd_in:      where from
+ * @offset_in:  where in a file, or UC_OFFSET_CURRENT, which a pipe or a socket needs
+ * @fd_out:     where to; it or @fd_in is a pipe
+ * @offset_out: as @offset_in
+ * @bytes:      1 to 2^31 - 4096
+ * @flags:      UC_SPLICE_*
+ * @cookie:     comes back in the record
+ * @ret_op:     the operation's identifier, or NULL
+ *
+ * The bytes do not pass through the program. The kernel does it on a thread of its own, which looks
+ * up @fd_in when it begins, and waits as splice(2) does: for bytes or room in a pipe unless that
+ * has O_NONBLOCK or UC_SPLICE_NONBLOCK is set, for a socket unless that has O_NONBLOCK. Each wait
+ * holds such a thread. uc_op_cancel() ends it also when it waits; bytes moved until then count.
+ *
+ * An attached descriptor can be used; what is queued for it may come before, between or behind, and
+ * the record has to be seen before uc_fd_close().
+ *
+ * Return: see the head of this file. The record's result is the number of bytes moved, which may be
+ * less than @bytes, 0 at the end of the file or of a pipe without writers, or negative: -EAGAIN when
+ * nothing could be moved without waiting, -ECANCELED, -EINVAL when neither is a pipe, -ESPIPE for
+ * an offset in something that has none, -EPIPE when nobody will read. There is no SIGPIPE.
+ *
+ * Since: 0.1
+ */
+UC_EXPORT int uc_op_splice(uc_ring *ring, int fd_in, uint64_t offset_in, int fd_out,
+                           uint64_t offset_out, uint32_t bytes, uint32_t flags, uint64_t cookie,
+                           uint64_t *ret_op);
+
 /**
  * uc_op_cancel - ask for an operation to end early
  * @ring: a ring

@@ -35,6 +35,7 @@ enum uci_op {
     UCI_OP_CLOSE,
     UCI_OP_STATX,   /* address: path, flags: AT_*, length: mask, offset: struct statx */
     UCI_OP_TIMEOUT, /* address: struct __kernel_timespec */
+    UCI_OP_SPLICE,  /* fd_in, address: where in it, offset: where in fd, flags: UC_SPLICE_* */
     UCI_OP_CANCEL,  /* offset: the user_data of the operation to end */
     UCI_OP_COUNT
 };
@@ -51,6 +52,7 @@ struct uci_operation {
     uint8_t op;    /* enum uci_op */
     uint8_t shape; /* UCI_OPERATION_* */
     int32_t fd;
+    int32_t fd_in; /* SPLICE */
     uint32_t flags;
     uint32_t length;
     uint64_t address;

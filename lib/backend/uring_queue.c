@@ -114,6 +114,18 @@ static void prepare_file(struct io_uring_sqe *sqe, const struct uci_operation *o
         io_uring_prep_write(sqe, o->fd, address, o->length, o->offset);
 }
 
+static void prepare_splice(struct io_uring_sqe *sqe, const struct uci_operation *o)
+{
+    unsigned flags = 0;
+
+    if (o->flags & UC_SPLICE_NONBLOCK)
+        flags |= SPLICE_F_NONBLOCK;
+    if (o->flags & UC_SPLICE_MORE)
+        flags |= SPLICE_F_MORE;
+    io_uring_prep_splice(sqe, o->fd_in, (int64_t)o->address, o->fd, (int64_t)o->offset, o->length,
+                         flags);
+}
+
 static void prepare(struct uci_uring *uring, struct io_uring_sqe *sqe,
                     const struct uci_operation *o)
 {
@@ -161,6 +173,9 @@ static void prepare(struct uci_uring *uring, struct io_uring_sqe *sqe,
         break;
     case UCI_OP_TIMEOUT:
         io_uring_prep_timeout(sqe, address, 0, 0);
+        break;
+    case UCI_OP_SPLICE:
+        prepare_splice(sqe, o);
         break;
     case UCI_OP_CANCEL:
         io_uring_prep_cancel64(sqe, o->offset, 0);

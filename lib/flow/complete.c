@@ -50,7 +50,7 @@ static void complete_slot(uc_ring *ring, const struct uci_completion *completion
     *event = (struct uc_event){
         .kind = UC_EVENT_OPERATION,
         .fd = -1,
-        .result = completion->result,
+        .result = uci_flow_is_restart(completion->result) ? -ECANCELED : completion->result,
         .cookie = slot->cookie,
     };
     ring->stats.events++;

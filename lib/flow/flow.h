@@ -26,11 +26,16 @@ struct uc_event *uci_flow_record(uc_fd *fd, enum uc_event_kind kind, int32_t res
 #define UCI_RESTART_FIRST 512
 #define UCI_RESTART_LAST 516
 
+static inline bool uci_flow_is_restart(int32_t result)
+{
+    return result <= -UCI_RESTART_FIRST && result >= -UCI_RESTART_LAST;
+}
+
 /* Whether an operation ended without having failed: it may be armed again. */
 static inline bool uci_flow_is_interruption(int32_t result)
 {
     return result == -ECANCELED || result == -EINTR || result == -EAGAIN ||
-           (result <= -UCI_RESTART_FIRST && result >= -UCI_RESTART_LAST);
+           uci_flow_is_restart(result);
 }
 
 /* complete_read.c */

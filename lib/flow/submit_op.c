@@ -189,6 +189,28 @@ UC_EXPORT int uc_op_timeout(uc_ring *ring, uint64_t ns, uint64_t cookie, uint64_
     return submit(ring, slot, &operation, ret_op);
 }
 
+UC_EXPORT int uc_op_splice(uc_ring *ring, int fd_in, uint64_t offset_in, int fd_out,
+                           uint64_t offset_out, uint32_t bytes, uint32_t flags, uint64_t cookie,
+                           uint64_t *ret_op)
+{
+    struct uci_operation operation = {
+        .op = UCI_OP_SPLICE,
+        .fd = fd_out,
+        .fd_in = fd_in,
+        .flags = flags,
+        .length = bytes,
+        .address = offset_in,
+        .offset = offset_out,
+    };
+
+    CHECK_RING(ring);
+    CHECK_ARG(bytes && bytes <= FILE_BYTES_MAX);
+    CHECK_ARG(!(flags & ~(uint32_t)(UC_SPLICE_NONBLOCK | UC_SPLICE_MORE)));
+    if (fd_in < 0 || fd_out < 0)
+        return -EBADF;
+    return submit_plain(ring, UCI_KIND_SPLICE, &operation, cookie, ret_op);
+}
+
 UC_EXPORT int uc_op_cancel(uc_ring *ring, uint64_t op)
 {
     uint32_t kind = uci_user_data_kind(op);

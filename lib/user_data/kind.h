@@ -21,7 +21,8 @@ enum uci_kind {
     UCI_KIND_CLOSE,
     UCI_KIND_STATX,
     UCI_KIND_TIMEOUT,
-    UCI_KIND_SLOT_LAST = UCI_KIND_TIMEOUT,
+    UCI_KIND_SPLICE,
+    UCI_KIND_SLOT_LAST = UCI_KIND_SPLICE,
     /* libuc's own */
     UCI_KIND_CANCEL, /* its result says nothing: the operation's own completion does */
     UCI_KIND_WAKE,

@@ -34,6 +34,7 @@ static const struct {
     FUNCTION(uc_op_nop),
     FUNCTION(uc_op_openat),
     FUNCTION(uc_op_read),
+    FUNCTION(uc_op_splice),
     FUNCTION(uc_op_statx),
     FUNCTION(uc_op_timeout),
     FUNCTION(uc_op_write),

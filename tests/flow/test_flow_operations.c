@@ -8,17 +8,6 @@
 
 #include "support.h"
 
-/* Wait for the one record that is due. Return: its result. */
-static int32_t outcome(struct uct *t, uint64_t cookie)
-{
-    uint32_t before = t->operations;
-
-    UCT_UNTIL(t, t->operations > before);
-    assert_int_equal(t->operations, before + 1);
-    assert_int_equal(t->operation_cookie, cookie);
-    return t->operation_result;
-}
-
 static int file(struct uct *t)
 {
     return uct_peer(t, memfd_create("operations", MFD_CLOEXEC));
@@ -31,12 +20,12 @@ static void a_nop_comes_back_with_its_cookie(void **state)
 
     assert_int_equal(uc_op_nop(t->ring, UINT64_MAX, &op), 0);
     assert_true(op != 0);
-    assert_int_equal(outcome(t, UINT64_MAX), 0);
+    assert_int_equal(uct_outcome(t, UINT64_MAX), 0);
     assert_int_equal(uc_op_nop(t->ring, 0, NULL), 0);
-    assert_int_equal(outcome(t, 0), 0);
+    assert_int_equal(uct_outcome(t, 0), 0);
     assert_int_equal(uc_op_nop(t->ring, 7, &other), 0);
     assert_true(op != other);
-    assert_int_equal(outcome(t, 7), 0);
+    assert_int_equal(uct_outcome(t, 7), 0);
 }
 
 static void a_file_is_written_read_and_synced(void **state)
@@ -47,18 +36,18 @@ static void a_file_is_written_read_and_synced(void **state)
 
     uct_pattern(5, 0, out, sizeof(out));
     assert_int_equal(uc_op_write(t->ring, fd, out, sizeof(out), 0, 1, NULL), 0);
-    assert_int_equal(outcome(t, 1), sizeof(out));
+    assert_int_equal(uct_outcome(t, 1), sizeof(out));
     assert_int_equal(uc_op_fsync(t->ring, fd, 0, 2, NULL), 0);
-    assert_int_equal(outcome(t, 2), 0);
+    assert_int_equal(uct_outcome(t, 2), 0);
     assert_int_equal(uc_op_fsync(t->ring, fd, UC_FSYNC_DATA, 2, NULL), 0);
-    assert_int_equal(outcome(t, 2), 0);
+    assert_int_equal(uct_outcome(t, 2), 0);
     assert_int_equal(uc_op_read(t->ring, fd, in, sizeof(in), 0, 3, NULL), 0);
-    assert_int_equal(outcome(t, 3), sizeof(in));
+    assert_int_equal(uct_outcome(t, 3), sizeof(in));
     assert_memory_equal(in, out, sizeof(in));
     assert_int_equal(uc_op_read(t->ring, fd, in, 10, sizeof(out) - 4, 3, NULL), 0);
-    assert_int_equal(outcome(t, 3), 4);
+    assert_int_equal(uct_outcome(t, 3), 4);
     assert_int_equal(uc_op_read(t->ring, fd, in, 10, 1 << 20, 3, NULL), 0);
-    assert_int_equal(outcome(t, 3), 0);
+    assert_int_equal(uct_outcome(t, 3), 0);
 }
 
 static void the_current_offset_is_used_and_moved(void **state)
@@ -69,12 +58,12 @@ static void the_current_offset_is_used_and_moved(void **state)
 
     for (int i = 0; i < 2; i++) {
         assert_int_equal(uc_op_write(t->ring, fd, "ab", 2, UC_OFFSET_CURRENT, 1, NULL), 0);
-        assert_int_equal(outcome(t, 1), 2);
+        assert_int_equal(uct_outcome(t, 1), 2);
     }
     assert_int_equal(lseek(fd, 0, SEEK_CUR), 4);
     lseek(fd, 0, SEEK_SET);
     assert_int_equal(uc_op_read(t->ring, fd, in, 4, UC_OFFSET_CURRENT, 1, NULL), 0);
-    assert_int_equal(outcome(t, 1), 4);
+    assert_int_equal(uct_outcome(t, 1), 4);
     assert_memory_equal(in, "abab", 4);
 }
 
@@ -88,21 +77,21 @@ static void a_file_is_opened_asked_about_and_closed(void **state)
 
     assert_int_equal(uc_op_openat(t->ring, AT_FDCWD, path, O_RDONLY, 0, 1, NULL), 0);
     memset(path, 0, sizeof(path)); /* it was copied */
-    fd = outcome(t, 1);
+    fd = uct_outcome(t, 1);
     assert_true(fd >= 0);
     assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
     assert_int_equal(uc_op_statx(t->ring, fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx, 2, NULL),
                      0);
-    assert_int_equal(outcome(t, 2), 0);
+    assert_int_equal(uct_outcome(t, 2), 0);
     assert_int_equal(fstat(fd, &plain), 0);
     assert_int_equal(stx.stx_ino, plain.st_ino);
     assert_int_equal(uc_op_close(t->ring, fd, 3, NULL), 0);
-    assert_int_equal(outcome(t, 3), 0);
+    assert_int_equal(uct_outcome(t, 3), 0);
     assert_int_equal(fcntl(fd, F_GETFD), -1);
     assert_int_equal(uc_op_close(t->ring, fd, 3, NULL), 0);
-    assert_int_equal(outcome(t, 3), -EBADF);
+    assert_int_equal(uct_outcome(t, 3), -EBADF);
     assert_int_equal(uc_op_openat(t->ring, AT_FDCWD, "/nowhere/at/all", O_RDONLY, 0, 1, NULL), 0);
-    assert_int_equal(outcome(t, 1), -ENOENT);
+    assert_int_equal(uct_outcome(t, 1), -ENOENT);
 }
 
 static void an_attached_descriptor_is_not_closed_behind_its_back(void **state)
@@ -119,10 +108,10 @@ static void a_timeout_ends_when_its_time_has_passed(void **state)
     uint64_t begin = uct_now_ms();
 
     assert_int_equal(uc_op_timeout(t->ring, 30000000, 4, NULL), 0);
-    assert_int_equal(outcome(t, 4), -ETIME);
+    assert_int_equal(uct_outcome(t, 4), -ETIME);
     assert_true(uct_now_ms() - begin >= 29);
     assert_int_equal(uc_op_timeout(t->ring, 0, 4, NULL), 0);
-    assert_int_equal(outcome(t, 4), -ETIME);
+    assert_int_equal(uct_outcome(t, 4), -ETIME);
 }
 
 static void a_cancelled_operation_ends_as_cancelled(void **state)
@@ -135,17 +124,15 @@ static void a_cancelled_operation_ends_as_cancelled(void **state)
     assert_int_equal(uc_op_timeout(t->ring, UINT64_C(3600000000000), 4, &op), 0);
     uct_turn(t, 0);
     assert_int_equal(uc_op_cancel(t->ring, op), 0);
-    assert_int_equal(outcome(t, 4), -ECANCELED);
+    assert_int_equal(uct_outcome(t, 4), -ECANCELED);
     assert_int_equal(uc_op_cancel(t->ring, op), -ESTALE);
 
-    assert_int_equal(pipe(ends), 0);
-    uct_peer(t, ends[0]);
-    uct_peer(t, ends[1]);
+    uct_pipe(t, ends, 0);
     assert_int_equal(uc_op_read(t->ring, ends[0], &byte, 1, UC_OFFSET_CURRENT, 5, &op), 0);
     uct_turn(t, 0);
     assert_int_equal(uc_op_cancel(t->ring, op), 0);
     assert_int_equal(uc_op_cancel(t->ring, op), 0);
-    assert_int_equal(outcome(t, 5), -ECANCELED);
+    assert_int_equal(uct_outcome(t, 5), -ECANCELED);
     assert_int_equal(uc_op_cancel(t->ring, 0), -ESTALE);
     assert_int_equal(uc_op_cancel(t->ring, UINT64_MAX), -ESTALE);
 }
@@ -182,10 +169,10 @@ static void a_registered_pool_reads_and_writes_without_mapping(void **state)
     memory = (uint8_t *)uc_pool_base(t->pool) + lease.offset;
     uct_pattern(2, 0, memory, lease.capacity);
     assert_int_equal(uc_op_write(t->ring, fd, memory, (uint32_t)lease.capacity, 0, 1, NULL), 0);
-    assert_int_equal(outcome(t, 1), lease.capacity);
+    assert_int_equal(uct_outcome(t, 1), lease.capacity);
     memset(memory, 0, lease.capacity);
     assert_int_equal(uc_op_read(t->ring, fd, memory, (uint32_t)lease.capacity, 0, 1, NULL), 0);
-    assert_int_equal(outcome(t, 1), lease.capacity);
+    assert_int_equal(uct_outcome(t, 1), lease.capacity);
     assert_true(uct_matches(2, 0, memory, lease.capacity));
     assert_int_equal(uc_pool_release(t->pool, lease.token), 0);
 }
@@ -215,7 +202,7 @@ static void bad_input_is_refused(void **state)
     assert_int_equal(uct_stats(t).submissions, 0);
     assert_int_equal(op, 42);
     assert_int_equal(uc_op_read(t->ring, 12345, &byte, 1, 0, 9, &op), 0);
-    assert_int_equal(outcome(t, 9), -EBADF);
+    assert_int_equal(uct_outcome(t, 9), -EBADF);
 }
 
 /* Tear-down counts descriptors: what was opened for nobody must be closed. */

@@ -157,6 +157,25 @@ static void a_one_shot_operation_ends_as_cancelled_by_the_move(void **state)
     assert_int_equal(uct_stats(t).rehomed, 1);
 }
 
+static void a_splice_that_waits_ends_as_cancelled_by_the_move(void **state)
+{
+    struct uct *t = *state;
+    int empty[2], other[2];
+
+    uct_pipe(t, empty, 0);
+    uct_pipe(t, other, 0);
+    assert_int_equal(uc_op_splice(t->ring, empty[0], UC_OFFSET_CURRENT, other[1], UC_OFFSET_CURRENT,
+                                  100, 0, 7, NULL),
+                     0);
+    uct_turn(t, 0);
+    assert_int_equal(on_a_thread(enable_and_wait, t), 0);
+    assert_int_equal(uc_ring_enable(t->ring), 0);
+    UCT_UNTIL(t, t->operations);
+    assert_int_equal(t->operation_cookie, 7);
+    assert_int_equal(t->operation_result, -ECANCELED);
+    assert_int_equal(uct_stats(t).rehomed, 1);
+}
+
 static void the_eventfd_stays_and_the_wake_up_still_works_after_a_move(void **state)
 {
     struct uct *t = *state;
@@ -266,6 +285,7 @@ int main(void)
         UCT(what_had_arrived_at_the_move_can_still_be_called_off),
         UCT_WITH(what_had_arrived_at_the_move_can_still_be_called_off, "with nothing new", &plain),
         UCT(a_one_shot_operation_ends_as_cancelled_by_the_move),
+        UCT(a_splice_that_waits_ends_as_cancelled_by_the_move),
         UCT(the_eventfd_stays_and_the_wake_up_still_works_after_a_move),
         UCT(a_ring_can_be_freed_by_another_thread),
         UCT_WITH(a_ring_can_be_freed_by_another_thread, "with nothing new", &plain),

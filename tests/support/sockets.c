@@ -96,6 +96,13 @@ void uct_tcp_pair(int pair[2], int buffer_bytes)
     close(listener);
 }
 
+void uct_pipe(struct uct *t, int ends[2], int flags)
+{
+    assert_int_equal(pipe2(ends, O_CLOEXEC | flags), 0);
+    uct_peer(t, ends[0]);
+    uct_peer(t, ends[1]);
+}
+
 int uct_udp(void)
 {
     struct sockaddr_in address = local(0);

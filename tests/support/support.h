@@ -86,6 +86,7 @@ struct uct_sink *uct_attach(struct uct *t, int number, const struct uc_fd_option
 void uct_forget(struct uct *t, struct uct_sink *sink); /* closed and freed */
 int uct_turn(struct uct *t, int64_t timeout_ns);
 void uct_dispatch(struct uct *t, const struct uc_event *event);
+int32_t uct_outcome(struct uct *t, uint64_t cookie); /* of the one operation that is due */
 uint64_t uct_now_ms(void);
 void uct_close_now(struct uct *t, struct uct_sink *sink);
 
@@ -126,6 +127,7 @@ int uct_listen(uint16_t port, int backlog, int buffer_bytes);
 uint16_t uct_port(int fd);
 int uct_connect(uint16_t port, int buffer_bytes); /* non-blocking, connected */
 void uct_tcp_pair(int pair[2], int buffer_bytes); /* 0: the system's */
+void uct_pipe(struct uct *t, int ends[2], int flags); /* closed at tear-down */
 int uct_udp(void);
 void uct_reset(struct uct *t, int fd); /* close with RST */
 

@@ -176,3 +176,13 @@ int uct_turn(struct uct *t, int64_t timeout_ns)
         uct_dispatch(t, &t->events[i]);
     return n < 0 ? 0 : n;
 }
+
+int32_t uct_outcome(struct uct *t, uint64_t cookie)
+{
+    uint32_t before = t->operations;
+
+    UCT_UNTIL(t, t->operations > before);
+    assert_int_equal(t->operations, before + 1);
+    assert_int_equal(t->operation_cookie, cookie);
+    return t->operation_result;
+}

@@ -224,6 +224,13 @@ int uc_op_close(uc_ring *ring, int fd, uint64_t cookie, uint64_t *ret_op);
 int uc_op_statx(uc_ring *ring, int directory_fd, const char *path, uint32_t flags,
                           uint32_t mask, void *statx, uint64_t cookie, uint64_t *ret_op);
 int uc_op_timeout(uc_ring *ring, uint64_t ns, uint64_t cookie, uint64_t *ret_op);
+enum uc_splice_flag {
+    UC_SPLICE_NONBLOCK = 1,
+    UC_SPLICE_MORE = 2,
+};
+int uc_op_splice(uc_ring *ring, int fd_in, uint64_t offset_in, int fd_out,
+                           uint64_t offset_out, uint32_t bytes, uint32_t flags, uint64_t cookie,
+                           uint64_t *ret_op);
 int uc_op_cancel(uc_ring *ring, uint64_t op);
 
 // fork.h

@@ -71,6 +71,21 @@ class UcLib(Protocol):
     def uc_fd_get_status(self, fd: CData, ret_status: CData, /) -> int: ...
     def uc_fd_close(self, fd: CData, flags: int, /) -> int: ...
 
+    def uc_op_splice(
+        self,
+        ring: CData,
+        fd_in: int,
+        offset_in: int,
+        fd_out: int,
+        offset_out: int,
+        count: int,
+        flags: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_cancel(self, ring: CData, op: int, /) -> int: ...
+
     def uc_probe(self, ret_probe: CData, /) -> int: ...
     def uc_feature_name(self, feature: int, /) -> CData: ...
 
@@ -85,6 +100,7 @@ class UcLib(Protocol):
     UC_EVENT_SHUTDOWN: int
     UC_EVENT_POLL: int
     UC_EVENT_CLOSED: int
+    UC_EVENT_OPERATION: int
     UC_EVENT_LOW_WATER: int
     UC_EVENT_ENDED: int
     UC_SEND_REFERENCE: int

@@ -23,6 +23,9 @@ from uringcore_cffi._handles.pool import Pool
 # At most this many records are taken in a turn; the rest waits in C for the next one.
 RECORDS_MAX = 256
 
+# UC_OFFSET_CURRENT of include/uc/op.h: at the file's own position; what pipes and sockets need.
+OFFSET_CURRENT = 2**64 - 1
+
 SQPOLL_OFF = lib.UC_SQPOLL_OFF
 SQPOLL_TRY = lib.UC_SQPOLL_TRY
 SQPOLL_REQUIRE = lib.UC_SQPOLL_REQUIRE
@@ -175,6 +178,24 @@ class Ring:
     def wake(self) -> int:
         """Make the current or next wait return; any thread, also from a signal handler."""
         return lib.uc_ring_wake(self.handle)
+
+    def splice(
+        self, fd_in: int, offset_in: int, fd_out: int, offset_out: int, count: int, cookie: int
+    ) -> int:
+        """Move up to ``count`` bytes between two descriptors, of which one is a pipe.
+
+        Return what names the operation to cancel(), or a negative number: a refusal. An OPERATION
+        record with ``cookie`` tells how many bytes were moved. Until then both must stay open.
+        """
+        ret_op = ffi.new("uint64_t *")
+        answer = lib.uc_op_splice(
+            self.handle, fd_in, offset_in, fd_out, offset_out, count, 0, cookie, ret_op
+        )
+        return answer if answer < 0 else ret_op[0]
+
+    def cancel(self, op: int) -> int:
+        """Ask for an operation to end early: its record tells how it did."""
+        return lib.uc_op_cancel(self.handle, op)
 
     def reinit(self) -> None:
         """Make an inherited ring work in a forked child: empty, with no descriptor attached."""
