@@ -24,7 +24,9 @@ static int count_entries(const char *path, const char *without)
             continue;
         snprintf(name, sizeof(name), "%s/%s/comm", path, entry->d_name);
         file = fopen(name, "re");
-        if (file && fgets(comm, sizeof(comm), file) && strncmp(comm, without, strlen(without)) == 0)
+        /* One that cannot be read has ended since. */
+        if (!file || !fgets(comm, sizeof(comm), file) ||
+            strncmp(comm, without, strlen(without)) == 0)
             count--;
         if (file)
             fclose(file);
