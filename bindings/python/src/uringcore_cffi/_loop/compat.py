@@ -9,6 +9,7 @@ Modules and functions
     base_events.Server                 all   made by BaseEventLoop.create_server()
     constants.ACCEPT_RETRY_DELAY       all   seconds to back off when descriptors ran out
     constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES  all
+    exceptions.SendfileNotAvailableError         all   have BaseEventLoop fall back
     format_helpers._format_callback_source       all
     constants._SendfileMode.TRY_NATIVE           all   what a transport says of sendfile()
     futures._set_result_unless_cancelled         all
@@ -23,6 +24,7 @@ Modules and functions
 BaseEventLoop: hooks overridden
     _run_once, _make_socket_transport, _make_ssl_transport, _make_datagram_transport,
     _make_read_pipe_transport, _make_write_pipe_transport, _make_subprocess_transport,
+    _sock_sendfile_native, _sendfile_native,
     _start_serving, _stop_serving, _write_to_self, _timer_handle_cancelled         all
 
 BaseEventLoop: members used
@@ -56,6 +58,7 @@ from asyncio import (
     base_events,
     constants,
     events,
+    exceptions,
     format_helpers,
     futures,
     selector_events,
@@ -76,6 +79,7 @@ _sslproto: Any = sslproto
 _transports: Any = transports
 _unix_events: Any = unix_events
 
+SendfileNotAvailableError: type[Exception] = exceptions.SendfileNotAvailableError
 TransportSocket: Any = trsock.TransportSocket
 FlowControlMixin: Any = _transports._FlowControlMixin
 SelectorDatagramTransport: Any = _selector_events._SelectorDatagramTransport

@@ -19,6 +19,7 @@ from uringcore_cffi._loop.dispatch import Endpoint, discard, dispatch, dispatch_
 from uringcore_cffi._loop.internals import explain_missing
 from uringcore_cffi._loop.readiness import ReadinessMethods
 from uringcore_cffi._loop.scheduler import Scheduler
+from uringcore_cffi._loop.sendfile import SendfileMethods
 from uringcore_cffi._loop.servers import Listener
 from uringcore_cffi._loop.signals import SignalMethods, SignalWakeup
 from uringcore_cffi._loop.sockets import SWEEP_MIN_SOCKETS, SocketEndpoint, SocketMethods
@@ -39,7 +40,13 @@ _CLOSE_PATIENCE = 1.0
 
 
 class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callbacks
-    SocketMethods, ReadinessMethods, SignalMethods, ChildMethods, Scheduler, UnixMethods
+    SocketMethods,
+    SendfileMethods,
+    ReadinessMethods,
+    SignalMethods,
+    ChildMethods,
+    Scheduler,
+    UnixMethods,
 ):
     """An asyncio event loop on io_uring.
 

@@ -23,7 +23,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Callable
 
 from uringcore_cffi._ffi.errors import result_error
-from uringcore_cffi._handles.events import CLOSED, RECV, SEND_FAILED, SENT, SHUTDOWN
+from uringcore_cffi._handles.events import CLOSED, POLL, RECV, SEND_FAILED, SENT, SHUTDOWN
 from uringcore_cffi._handles.fd import CLOSE_KEEP
 from uringcore_cffi._loop.compat import (
     SENDFILE_TRY_NATIVE,
@@ -71,6 +71,7 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
         # Objects whose memory the kernel still reads, in the order of sending.
         self._references: deque[Any] = deque()
         self._hold_references = False
+        self._sendfile_waiter = None
         self._begin_life(loop, sock, protocol)
         set_nodelay(sock)
         if server is not None:
@@ -112,6 +113,8 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
             self._on_closed(following, result)
         elif kind == SEND_FAILED:
             self._fatal_error(result_error(result), "Fatal write error on socket transport")
+        elif kind == POLL:
+            self._wake_sendfile()
         elif kind != SHUTDOWN:
             raise RuntimeError(f"unexpected record of kind {kind} for {self!r}")
 
@@ -123,6 +126,7 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
     def _refuse_more(self) -> None:
         self._copy_below = 0
         self.receive = None
+        self._wake_sendfile()
 
     def _drop_kept(self) -> None:
         if self._loop.is_closed() and not self._loop._settled:

@@ -7,7 +7,9 @@ is copied first, because the kernel reads later than write() returns.
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import select
 from asyncio.log import logger
 from collections import deque
 from collections.abc import Iterable
@@ -35,6 +37,8 @@ class WriteSide(FlowControl):
     _eof: bool
     _closing: bool
     _conn_lost: int
+    # Set while a file is being sent: what the sender waits for, if it waits.
+    _sendfile_waiter: asyncio.Future[None] | None
     _references: deque[Any]
     _hold_references: bool
 
@@ -62,6 +66,8 @@ class WriteSide(FlowControl):
             )
         if self._eof:
             raise RuntimeError("Cannot call write() after write_eof()")
+        if self._sendfile_waiter is not None:
+            raise RuntimeError("unable to write; sendfile is in progress")
         if not data:
             return 0
         if self._conn_lost:
@@ -116,11 +122,51 @@ class WriteSide(FlowControl):
         if flags & LOW_WATER and self._protocol_paused:
             handle = loop._internal_handle(self._resume_protocol, (), self._context)
             loop._ready += (handle,)
+        if flags & LOW_WATER:
+            self._wake_sendfile()
         loop._cursor = following
         # After the commit: letting go twice would let go of what the kernel still reads.
         if not self._hold_references:
             for _ in range(result):
                 self._references.popleft()
+
+    # While the loop sends a file (see _loop/sendfile.py) nothing can be written.
+
+    async def _begin_sendfile(self) -> None:
+        """Wait until everything written has left."""
+        if self._sendfile_waiter is not None:
+            raise RuntimeError("sendfile is in progress already")
+        self._sendfile_waiter = self._loop.create_future()
+        self._copy_below = 0
+        if self.get_write_buffer_size() > 0:
+            check_answer(self._tell_water_marks(0, 0), "uc_fd_set_water_marks", *GONE)
+            await self._wait_for_sendfile()
+
+    async def _wait_writable(self) -> None:
+        """Wait until the socket has room; raise if the connection is lost before."""
+        self._sendfile_waiter = self._loop.create_future()
+        if self._fd is not None:
+            check_answer(self._fd.poll(select.POLLOUT), "uc_fd_poll", errno.ESHUTDOWN, *GONE)
+        await self._wait_for_sendfile()
+
+    async def _wait_for_sendfile(self) -> None:
+        if self._sendfile_waiter is not None and not self._closing:
+            await self._sendfile_waiter
+        if self._closing:
+            raise ConnectionError("Connection is closed by peer")
+
+    def _wake_sendfile(self) -> None:
+        waiter = self._sendfile_waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _end_sendfile(self) -> None:
+        """Let the program write again."""
+        self._sendfile_waiter = None
+        if self._fd is None or self._closing:
+            return
+        self._tell_water_marks(self._high_water, self._low_water)
+        self._copy_below = 0 if self._eof else REFERENCE_BYTES
 
     def get_write_buffer_size(self) -> int:
         """Return the bytes that the kernel has not taken yet."""
