@@ -20,7 +20,8 @@ enum uc_event_kind {
     UC_EVENT_RECV = 1,
     /* A datagram has arrived: as RECV, but 0 is an empty datagram; bits 31..16 of flags are the
      * length of the sender's address, which stands in the pool UC_DATAGRAM_ADDRESS_BYTES before
-     * offset. Negative: an error of the socket, such as a refused port; the receive goes on unless
+     * offset. UC_EVENT_TRUNCATED: it was longer than what a buffer holds beside address and head.
+     * Negative: an error of the socket, such as a refused port; the receive goes on unless
      * UC_EVENT_ENDED is set. */
     UC_EVENT_DATAGRAM = 2,
     /* A connection was accepted: result is its descriptor, non-blocking and close-on-exec, now the
@@ -51,6 +52,7 @@ enum uc_event_flag {
     UC_EVENT_PAYLOAD = 1,   /* buffer is valid: see uc_pool_keep() */
     UC_EVENT_LOW_WATER = 2, /* the send queue was above its high-water mark and is low now */
     UC_EVENT_ENDED = 4,     /* what was started (a receive, an accept) has stopped by itself */
+    UC_EVENT_TRUNCATED = 8, /* only the head of the datagram is here; the rest is lost */
 };
 
 /* Room for the sender's address in front of a datagram's payload. */

@@ -135,7 +135,7 @@ UC_EXPORT int uc_fd_recv_start(uc_fd *fd);
  * @max_bytes: 1 or more; at most one buffer is filled
  *
  * As uc_fd_recv_start(), for one record; what was kept comes first, cut to @max_bytes (a datagram is
- * never cut). A record of a part has no UC_EVENT_PAYLOAD: it cannot be kept with uc_pool_keep().
+ * not). A record of a part has no UC_EVENT_PAYLOAD: it cannot be kept with uc_pool_keep().
  * uc_fd_recv_stop() calls it off; what arrives all the same is kept for the next time.
  *
  * Return: as uc_fd_recv_start()

@@ -73,7 +73,7 @@ struct uci_datagram_head {
     uint32_t address_bytes;
     uint32_t control_bytes;
     uint32_t payload_bytes;
-    uint32_t flags;
+    uint32_t flags; /* MSG_* */
 };
 
 struct uci_completion {

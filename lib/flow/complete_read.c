@@ -17,7 +17,7 @@
 struct payload {
     uint32_t buffer; /* or UCI_BUFFER_NONE */
     uint32_t start, length;
-    uint32_t address_bytes;
+    uint32_t flags; /* of a datagram's record: truncated or not, and the length of the address */
 };
 
 /* An error of one datagram, after which the socket goes on. */
@@ -44,6 +44,15 @@ static void recycle(uc_fd *fd, const struct payload *payload)
         uci_pool_recycle(fd->ring->pool, payload->buffer);
 }
 
+static uint32_t datagram_flags(uint32_t address_bytes, uint32_t message_flags)
+{
+    uint32_t flags = message_flags & MSG_TRUNC ? UC_EVENT_TRUNCATED : 0;
+
+    if (address_bytes > UC_DATAGRAM_ADDRESS_BYTES)
+        address_bytes = UC_DATAGRAM_ADDRESS_BYTES;
+    return flags | address_bytes << 16;
+}
+
 /* Where the payload stands in the buffer that came back. */
 static struct payload payload_of(uc_fd *fd, const struct uci_completion *completion)
 {
@@ -63,16 +72,15 @@ static struct payload payload_of(uc_fd *fd, const struct uci_completion *complet
     if (!is_datagram(fd))
         return payload;
     payload.start = UC_DATAGRAM_ADDRESS_BYTES;
-    payload.address_bytes = fd->message->msg_namelen;
-    if (provided) {
-        memcpy(&head, fd->ring->pool->base + uci_pool_offset(fd->ring->pool, payload.buffer),
-               sizeof(head));
-        payload.start = sizeof(head) + UC_DATAGRAM_ADDRESS_BYTES;
-        payload.length = (uint32_t)completion->result - payload.start;
-        payload.address_bytes = head.address_bytes;
+    if (!provided) {
+        payload.flags = datagram_flags(fd->message->msg_namelen, (uint32_t)fd->message->msg_flags);
+        return payload;
     }
-    if (payload.address_bytes > UC_DATAGRAM_ADDRESS_BYTES)
-        payload.address_bytes = UC_DATAGRAM_ADDRESS_BYTES;
+    memcpy(&head, fd->ring->pool->base + uci_pool_offset(fd->ring->pool, payload.buffer),
+           sizeof(head));
+    payload.start += sizeof(head);
+    payload.length -= payload.start;
+    payload.flags = datagram_flags(head.address_bytes, head.flags);
     return payload;
 }
 
@@ -104,7 +112,7 @@ static void deliver_payload(uc_fd *fd, const struct payload *payload)
     token = uci_pool_token(pool, payload->buffer);
     if (!gather(fd, payload, offset)) {
         event = uci_flow_record(fd, kind, (int32_t)payload->length);
-        event->flags = UC_EVENT_PAYLOAD | payload->address_bytes << 16;
+        event->flags = UC_EVENT_PAYLOAD | payload->flags;
         event->offset = offset;
         event->buffer = token;
     }
@@ -140,7 +148,7 @@ static void keep_payload(uc_fd *fd, const struct payload *payload)
     struct uci_buffer *buffer = &pool->buffers[payload->buffer];
 
     uci_pool_complete(pool, payload->buffer, payload->start, payload->length);
-    buffer->detail = payload->address_bytes;
+    buffer->detail = payload->flags;
     buffer->next = UCI_BUFFER_NONE;
     if (fd->stash_last == UCI_BUFFER_NONE)
         fd->stash_first = payload->buffer;
@@ -297,7 +305,7 @@ static void deliver_first_kept(uc_fd *fd)
         .buffer = fd->stash_first,
         .start = kept->start,
         .length = kept->length,
-        .address_bytes = kept->detail,
+        .flags = kept->detail,
     };
 
     if (is_too_long(fd, &payload)) {

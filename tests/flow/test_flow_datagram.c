@@ -47,6 +47,66 @@ static void every_datagram_is_a_record_with_its_sender(void **state)
     }
 }
 
+/* A Unix socket carries more than any buffer of the default pool holds. */
+static void a_datagram_longer_than_a_buffer_is_marked_as_truncated(void **state)
+{
+    struct uct *t = *state;
+    static uint8_t bytes[100000];
+    struct uct_sink *sink;
+    uint32_t held;
+    int pair[2];
+
+    uct_pattern(0, 0, bytes, sizeof(bytes));
+    assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+    uct_peer(t, pair[1]);
+    sink = uct_attach(t, pair[0], &datagrams);
+    assert_int_equal(uc_fd_recv_start(sink->fd), 0);
+    assert_int_equal(send(pair[1], bytes, sizeof(bytes), 0), sizeof(bytes));
+    UCT_UNTIL(t, sink->datagrams == 1);
+    assert_int_equal(sink->truncated, 1);
+    held = sink->last_bytes;
+    assert_in_range(held, 65392, sizeof(bytes) - 1);
+    assert_int_equal(send(pair[1], bytes, held, 0), held);
+    UCT_UNTIL(t, sink->datagrams == 2);
+    assert_int_equal(sink->last_bytes, held);
+    assert_int_equal(sink->truncated, 1);
+}
+
+/* Without deferred task work datagrams arrive before the turn that stops receiving. */
+static void the_mark_stays_with_a_datagram_that_is_kept(void **state)
+{
+    struct uct *t = *state;
+    struct uc_fd_status status = {.size = sizeof(status)};
+    static uint8_t bytes[100000];
+    struct uct_sink *sink;
+    uint32_t kept = 0;
+    int pair[2];
+
+    uct_pattern(0, 0, bytes, sizeof(bytes));
+    assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+    uct_peer(t, pair[1]);
+    sink = uct_attach(t, pair[0], &datagrams);
+    for (uint32_t round = 1; round <= 20; round++) {
+        assert_int_equal(uc_fd_recv_start(sink->fd), 0);
+        uct_turn(t, 0);
+        assert_int_equal(send(pair[1], bytes, sizeof(bytes), 0), sizeof(bytes));
+        assert_int_equal(send(pair[1], bytes, 5, 0), 5);
+        assert_int_equal(uc_fd_recv_stop(sink->fd), 0);
+        uct_turn(t, 0);
+        assert_int_equal(uc_fd_get_status(sink->fd, &status), 0);
+        kept += status.undelivered_bytes > 0;
+        assert_int_equal(uc_fd_recv_once(sink->fd, 1), 0);
+        UCT_UNTIL(t, sink->datagrams == 2 * round - 1);
+        assert_int_equal(sink->truncated, round);
+        assert_true(sink->last_bytes > 65000);
+        assert_int_equal(uc_fd_recv_once(sink->fd, 1), 0);
+        UCT_UNTIL(t, sink->datagrams == 2 * round);
+        assert_int_equal(sink->truncated, round);
+        assert_int_equal(sink->last_bytes, 5);
+    }
+    assert_true(kept > 0);
+}
+
 static void what_is_queued_is_sent_in_order_each_to_its_address(void **state)
 {
     struct uct *t = *state;
@@ -194,6 +254,9 @@ int main(void)
     };
     const struct CMUnitTest tests[] = {
         UCT_EVERYWHERE(every_datagram_is_a_record_with_its_sender),
+        UCT_EVERYWHERE(a_datagram_longer_than_a_buffer_is_marked_as_truncated),
+        UCT_WITH(the_mark_stays_with_a_datagram_that_is_kept, "multishot", &no_defer),
+        UCT_WITH(the_mark_stays_with_a_datagram_that_is_kept, "one at a time", &nothing_new),
         UCT(what_is_queued_is_sent_in_order_each_to_its_address),
         UCT(a_refused_datagram_is_reported_and_those_behind_it_are_sent),
         UCT_EVERYWHERE(an_error_of_the_socket_does_not_end_receiving),

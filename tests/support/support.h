@@ -31,7 +31,7 @@ struct uct_sink {
     uint64_t received; /* bytes, all as expected unless mismatches is counted */
     uint32_t mismatches;
     uint32_t largest; /* record */
-    uint32_t records, ends, datagrams, datagram_errors;
+    uint32_t records, ends, datagrams, datagram_errors, truncated;
     uint32_t accepts, connects, shutdowns, polls, failed, closed, low_waters;
     uint64_t references;
     int32_t end_result, accept_result, connect_result, shutdown_result;

@@ -76,6 +76,7 @@ static void take_datagram(struct uct *t, struct uct_sink *sink, const struct uc_
         return;
     }
     sink->datagrams++;
+    sink->truncated += (event->flags & UC_EVENT_TRUNCATED) != 0;
     sink->address_bytes = event->flags >> 16;
     if (sink->address_bytes <= sizeof(sink->address))
         memcpy(sink->address, base + event->offset - UC_DATAGRAM_ADDRESS_BYTES,

@@ -26,6 +26,7 @@ enum uc_event_flag {
     UC_EVENT_PAYLOAD = 1,
     UC_EVENT_LOW_WATER = 2,
     UC_EVENT_ENDED = 4,
+    UC_EVENT_TRUNCATED = 8,
 };
 struct uc_event {
     uint32_t kind;
