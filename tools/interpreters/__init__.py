@@ -1,12 +1,14 @@
-"""The Pythons of this machine, and an environment for each.
+"""The Pythons of this machine, and an environment for each. Behind tools/pythons.
 
 One noun per module:
 
 - finding: which interpreters there are, and why others are no use
 - environments: a virtual environment for an interpreter, made again only when something changed
 - wheels: the package's wheel, built once for all of them
+- suites: the package's tests in an environment, and their counts
+- cli: the command line of tools/pythons
 
-How a tool uses it (with tools/ on PYTHONPATH):
+How another tool uses it (with tools/ on PYTHONPATH):
 
     interpreters, unusable = find_interpreters()
     wheel = build_wheel()
