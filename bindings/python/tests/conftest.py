@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import gc
 import os
 import signal
 import subprocess
@@ -15,11 +14,13 @@ import warnings
 from pathlib import Path
 
 import pytest
+from garbage import collect
 
 import uringcore_cffi
 
 # Where the package is imported from: programs that tests start must see the same one.
 PACKAGE_PARENT = str(Path(uringcore_cffi.__file__).resolve().parent.parent)
+SUPPORT = str(Path(__file__).resolve().parent / "support")
 
 
 def refusal() -> str:
@@ -67,13 +68,13 @@ def leak_check(monkeypatch: pytest.MonkeyPatch):
             closed.append(self.stats())
 
     monkeypatch.setattr(uringcore_cffi.UringEventLoop, "close", noting_close)
-    gc.collect()
+    collect()
     descriptors = open_descriptors()
     threads = threading.active_count()
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        gc.collect()
+        collect()
     new = {k: v for k, v in open_descriptors().items() if descriptors.get(k) != v}
     assert not new, f"descriptors left open: {new}"
     assert threading.active_count() == threads, "threads left running"
@@ -140,8 +141,10 @@ def fork():
 def run_python():
     """Run ``python ARGUMENT...`` in a process of its own; return the CompletedProcess."""
 
+    path = os.pathsep.join([PACKAGE_PARENT, SUPPORT])
+
     def run(*arguments, variables=None, timeout=50, **options):
-        environment = {**os.environ, "PYTHONPATH": PACKAGE_PARENT, **(variables or {})}
+        environment = {**os.environ, "PYTHONPATH": path, **(variables or {})}
         return subprocess.run(
             [sys.executable, *map(str, arguments)],
             env=environment,

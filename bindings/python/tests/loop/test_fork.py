@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import socket
 import sys
 
 import pytest
+from garbage import collect
 from protocols import Sink
 
 import uringcore_cffi
@@ -59,7 +59,7 @@ def test_forks_in_the_middle_of_a_stream_are_not_felt_by_the_parent(loop, fork):
         for start in range(0, len(payload), 1 << 16):
             client.transport.write(payload[start : start + (1 << 16)])
             if start % (1 << 20) == 0:
-                children.append(fork(gc.collect))
+                children.append(fork(collect))
             await asyncio.sleep(0)
         client.transport.close()
         assert await client.lost is None
@@ -135,7 +135,7 @@ def test_inherited_transports_are_dead_in_the_child(loop, fork):
         loop.run_until_complete(asyncio.sleep(0))
         assert not protocol.lost.done()
         loop.close()
-        gc.collect()
+        collect()
 
     with peer:
         fork(child).join()
@@ -280,8 +280,9 @@ def test_a_listening_socket_can_be_served_by_the_child(loop, fork):
 
 
 EXIT = """
-import asyncio, gc, os, socket, sys
+import asyncio, os, socket, sys
 import uringcore_cffi
+from garbage import collect
 
 class Sink(asyncio.Protocol):
     def connection_made(self, transport):
@@ -325,7 +326,7 @@ print("undisturbed")
     "how",
     [
         "sys.exit(5)",
-        "del protocol, loop; gc.collect(); sys.exit(5)",
+        "del protocol, loop; collect(); sys.exit(5)",
         "loop.close(); sys.exit(5)",
         "loop.run_until_complete(asyncio.sleep(0)); loop.close(); sys.exit(5)",
         "protocol.transport.abort(); sys.exit(5)",

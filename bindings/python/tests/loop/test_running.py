@@ -256,8 +256,9 @@ def test_an_interrupt_ends_run_as_it_ends_asyncios(run_python, way):
 
 
 UNCLOSED = """
-import asyncio, gc, socket
+import asyncio, socket
 import uringcore_cffi
+from garbage import collect
 
 loop = uringcore_cffi.new_event_loop()
 listener = socket.create_server(("127.0.0.1", 0))
@@ -284,14 +285,14 @@ def warned(run_python, end: str) -> list[str]:
 
 def test_an_unclosed_transport_is_warned_of(run_python):
     """Once, with its repr; its socket is closed all the same."""
-    lines = warned(run_python, "loop.close(); del transport; gc.collect()")
+    lines = warned(run_python, "loop.close(); del transport; collect()")
     assert len(lines) == 1, lines
     assert "ResourceWarning: unclosed transport <SocketTransport" in lines[0]
 
 
 def test_an_unclosed_loop_is_warned_of(run_python):
     """Once; it is closed all the same."""
-    end = "transport.close(); loop.run_until_complete(asyncio.sleep(0.001)); del loop; gc.collect()"
+    end = "transport.close(); loop.run_until_complete(asyncio.sleep(0.001)); del loop; collect()"
     lines = warned(run_python, end)
     assert len(lines) == 1, lines
     assert "ResourceWarning: unclosed event loop <UringEventLoop" in lines[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import gc
 import logging
 import random
 import socket
@@ -13,6 +12,7 @@ import time
 import weakref
 
 import pytest
+from garbage import collect
 
 import uringcore_cffi
 
@@ -178,7 +178,7 @@ def test_cancelling_drops_what_the_timer_held(loop):
     del argument
     timer.cancel()
     timer.cancel()
-    gc.collect()
+    collect()
     assert gone() is None
     assert timer.cancelled()
 
@@ -457,7 +457,7 @@ def test_an_abandoned_async_generator_is_closed_by_the_loop(loop):
         closed = asyncio.Event()
         async for _ in generator(closed):
             break
-        gc.collect()
+        collect()
         await asyncio.wait_for(closed.wait(), 20)
 
     loop.run_until_complete(main())

@@ -8,6 +8,7 @@ import os
 import socket
 
 import pytest
+from listeners import full_listener
 from steps import cancel, turns
 
 HOST = "127.0.0.1"
@@ -289,20 +290,11 @@ def test_a_refused_connection_is_an_error_at_once(loop):
     loop.run_until_complete(main())
 
 
-def full_listener():
-    """Make a listening socket that answers no further client, and what fills it."""
-    server = socket.socket()
-    server.bind((HOST, 0))
-    server.listen(0)
-    return server, [socket.create_connection(server.getsockname())]
-
-
 def test_a_connection_that_waits_can_be_cancelled_or_succeed(loop):
     """A full backlog keeps sock_connect() waiting; room in it lets the connection through."""
 
     async def main():
-        server, clients = full_listener()
-        with server, clients[0], socket.socket() as given_up, socket.socket() as sock:
+        with full_listener() as server, socket.socket() as given_up, socket.socket() as sock:
             for one in (given_up, sock):
                 one.setblocking(False)
             task = loop.create_task(loop.sock_connect(given_up, server.getsockname()))

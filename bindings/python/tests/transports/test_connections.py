@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import resource
 import socket
@@ -12,6 +11,8 @@ import warnings
 import weakref
 
 import pytest
+from garbage import collect
+from listeners import full_listener
 
 import uringcore_cffi
 
@@ -283,18 +284,12 @@ def test_happy_eyeballs_takes_the_address_that_answers(loop, monkeypatch):
     """One address hangs, the other answers: the second is used, the first attempt is given up."""
 
     async def main():
-        hanging = socket.socket()
-        hanging.bind((HOST, 0))
-        hanging.listen(0)
-        filler = socket.create_connection(hanging.getsockname())
-        good = socket.create_server((HOST, 0))
-        addresses = [hanging.getsockname(), good.getsockname()]
-
         async def resolve(*_args, **_options):
+            addresses = (hanging.getsockname(), good.getsockname())
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", each) for each in addresses]
 
         monkeypatch.setattr(loop, "getaddrinfo", resolve)
-        with hanging, filler, good:
+        with full_listener() as hanging, socket.create_server((HOST, 0)) as good:
             transport, client = await asyncio.wait_for(
                 loop.create_connection(Client, "name", 1, happy_eyeballs_delay=0.01), 20
             )
@@ -334,17 +329,14 @@ def test_a_cancelled_connect_leaves_nothing(loop):
     """The task ends, its socket is closed; the leak check of every test looks for the rest."""
 
     async def main():
-        with socket.socket() as hanging:
-            hanging.bind((HOST, 0))
-            hanging.listen(0)
-            with socket.create_connection(hanging.getsockname()):
-                for turns in range(20):
-                    task = loop.create_task(loop.create_connection(Client, *hanging.getsockname()))
-                    for _ in range(turns):
-                        await asyncio.sleep(0)
-                    task.cancel()
-                    with pytest.raises(asyncio.CancelledError):
-                        await task
+        with full_listener() as hanging:
+            for turns in range(20):
+                task = loop.create_task(loop.create_connection(Client, *hanging.getsockname()))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
 
     loop.run_until_complete(main())
 
@@ -388,7 +380,7 @@ def test_closing_the_loop_with_open_connections_leaks_nothing():
                 pass
             peer.close()
         del server, loop, peer
-        gc.collect()
+        collect()
         assert [each() for each in gone if each() is not None] == []
 
 
@@ -413,7 +405,7 @@ def test_a_transport_used_after_the_loop_was_closed_does_no_harm():
             peer.settimeout(20)
             assert peer.recv(100) == b""
         del transport
-        gc.collect()
+        collect()
 
 
 def test_a_transport_can_be_collected_after_its_end(loop):
@@ -431,5 +423,5 @@ def test_a_transport_can_be_collected_after_its_end(loop):
         return weakref.ref(transport), weakref.ref(protocol)
 
     gone = loop.run_until_complete(main())
-    gc.collect()
+    collect()
     assert [each() for each in gone] == [None, None]

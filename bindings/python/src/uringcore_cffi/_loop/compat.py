@@ -46,6 +46,8 @@ Policies
 
 socket.socket
     _io_refs, _decref_socketios()           all: hold a socket open while an operation needs it
+
+PyPy has the same names. What differs there: bytes_view().
 """
 
 from __future__ import annotations
@@ -138,3 +140,11 @@ def close_held_socket(sock: Any) -> None:
     sock.close()
     if sock.fileno() >= 0:
         sock._decref_socketios()
+
+
+def bytes_view(view: memoryview) -> memoryview:
+    """View any memory as single bytes.
+
+    Bytes are not cast: from a view that was, PyPy takes a slice byte by byte.
+    """
+    return view if view.format == "B" and view.ndim == 1 else view.cast("B")

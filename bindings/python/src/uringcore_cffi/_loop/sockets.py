@@ -12,7 +12,7 @@ import select
 import socket
 from typing import Any, Callable, TypeVar
 
-from uringcore_cffi._loop.compat import check_ssl_socket
+from uringcore_cffi._loop.compat import bytes_view, check_ssl_socket
 from uringcore_cffi._loop.readiness import fileno_of
 from uringcore_cffi._loop.socket_endpoint import WOULD_BLOCK, SocketEndpoint
 
@@ -98,7 +98,7 @@ class SocketMethods:
         with memoryview(data) as whole:
             if sent == whole.nbytes:  # not len(): items may be larger than bytes
                 return
-            with whole.cast("B") as view:
+            with bytes_view(whole) as view:
                 while sent < len(view):
                     await self._wait_ready(sock, select.POLLOUT)
                     try:
