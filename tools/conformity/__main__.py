@@ -1,0 +1,7 @@
+"""``python -m conformity``."""
+
+import sys
+
+from conformity.cli import main
+
+sys.exit(main())

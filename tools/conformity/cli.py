@@ -1,0 +1,197 @@
+"""The command line of tools/conformance."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from conformity import skips
+from conformity.campaign import Plan, run
+from conformity.interpreters import DEFAULT, Interpreter, InterpreterError, find_all, find_one
+from conformity.processes import Limits
+from conformity.results import FAILED, PASSED, SKIPPED, InterpreterResult, ModuleResult, totals
+from conformity.selection import Module, select
+from conformity.tables import show
+
+OURS = "uringcore_cffi:new_event_loop"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tools/conformance",
+        description="Runs CPython's own asyncio tests with our loop in the place of asyncio's. "
+        "What fails is run on stock asyncio too: what fails there as well is the interpreter's own "
+        "failure. The last line is 'N passed, N failed, N skipped'.",
+    )
+    parser.add_argument("--all", action="store_true", help="every CPython from 3.9 on that is here")
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help=f"this interpreter ({DEFAULT}); may be repeated",
+    )
+    parser.add_argument(
+        "--module",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this test module, with or without test_, wildcards allowed; may be repeated",
+    )
+    parser.add_argument("-k", default="", metavar="TEXT", help="only tests with this in their name")
+    parser.add_argument("--list", action="store_true", help="print the tests, run none")
+    parser.add_argument("--stock", action="store_true", help="run all on stock asyncio as well")
+    parser.add_argument(
+        "--loop", default=OURS, metavar="MODULE:FACTORY", help=f"the loop under test ({OURS})"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome there")
+    parser.add_argument(
+        "--test-seconds",
+        type=float,
+        default=Limits.test_seconds,
+        help="limit of a test (%(default)g)",
+    )
+    parser.add_argument(
+        "--module-seconds",
+        type=float,
+        default=Limits.module_seconds,
+        help="limit of a test process (%(default)g)",
+    )
+    return parser
+
+
+def _interpreters(options: argparse.Namespace) -> list[Interpreter]:
+    found = [find_one(name) for name in options.python]
+    if options.all:
+        paths = {one.path for one in found}
+        found += [one for one in find_all() if one.path not in paths]
+    return found or [find_one(str(DEFAULT))]
+
+
+class _Bar:
+    """A bar over modules, with the running test; without a terminal, a line for each module."""
+
+    def __init__(self, console: Console, modules: int) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[failed]}{task.fields[test]}"),
+            console=console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("starting", total=modules, failed="", test="")
+        self._failed = 0
+
+    def __enter__(self) -> _Bar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._bar.stop()
+
+    def module_begins(self, interpreter: Interpreter, module: Module) -> None:
+        """A module is next."""
+        self._bar.update(self._task, description=f"{interpreter.name} {module.label}", test="")
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """A test begins or ends."""
+        if "start" in message:
+            self._bar.update(self._task, test=message["start"].rpartition(".")[2].split(" ")[0])
+
+    def module_ends(self, interpreter: Interpreter, result: ModuleResult) -> None:
+        """All of a module has been run."""
+        self._failed += result.count(FAILED)
+        failed = f"[red]{self._failed} failed[/red] " if self._failed else ""
+        self._bar.update(self._task, advance=1, failed=failed)
+        if not self._console.is_terminal and not result.absent:
+            self._console.print(
+                f"{interpreter.name} {result.label}: {result.count(PASSED)} passed, "
+                f"{result.count(FAILED)} failed, {result.seconds:.1f} s",
+                highlight=False,
+            )
+
+
+def _as_json(results: Sequence[InterpreterResult]) -> list[dict[str, Any]]:
+    return [
+        {
+            "interpreter": result.interpreter.name,
+            "path": str(result.interpreter.path),
+            "build": result.interpreter.build,
+            "unavailable": result.unavailable,
+            "modules": [dataclasses.asdict(module) for module in result.modules],
+        }
+        for result in results
+    ]
+
+
+def _complaints(
+    options: argparse.Namespace, plan: Plan, results: Sequence[InterpreterResult]
+) -> list[str]:
+    """What is wrong with the run as a whole, whatever the tests say."""
+    found = [text for text in map(skips.too_many, results) if text]
+    if not options.module and not options.k:
+        for test in skips.useless(plan.skips, results):
+            print(f"tools/conformance: skips.toml: {test} matches no test")
+    if not any(result.tests() for result in results):
+        found.append("no tests were found")
+    return found
+
+
+def _list(results: Sequence[InterpreterResult]) -> int:
+    for result in results:
+        for test in result.tests():
+            print(result.interpreter.name, test)
+        for test in result.left_out():
+            print(result.interpreter.name, test, "(left out)")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 when nothing failed, 1 when something did, 2 when nothing can be run."""
+    options = _parser().parse_args(arguments)
+    modules = select(options.module)
+    try:
+        interpreters = _interpreters(options)
+        skip_list = skips.read(skips.LIST.read_text())
+        if not modules:
+            raise InterpreterError(f"--module {' '.join(options.module)}: no such module")
+    except (InterpreterError, skips.SkipListError) as error:
+        print(f"tools/conformance: {error}", file=sys.stderr)
+        return 2
+    plan = Plan(
+        modules,
+        skip_list,
+        options.loop,
+        options.k,
+        list_only=options.list,
+        all_on_stock=options.stock,
+        limits=Limits(options.test_seconds, options.module_seconds),
+    )
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    try:
+        with _Bar(console, len(modules) * len(interpreters)) as bar:
+            results = [run(interpreter, plan, bar) for interpreter in interpreters]
+    except KeyboardInterrupt:
+        return 130
+    if options.list:
+        return _list(results)
+    show(console, results)
+    if options.json:
+        options.json.write_text(json.dumps(_as_json(results), indent=1))
+    complaints = _complaints(options, plan, results)
+    for text in complaints:
+        print(f"tools/conformance: {text}", file=sys.stderr)
+    counts = totals(results)
+    print(f"{counts[PASSED]} passed, {counts[FAILED]} failed, {counts[SKIPPED]} skipped")
+    return 1 if counts[FAILED] or complaints else 0
