@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from conformity.environments import Environment, prepare
 from conformity.interpreters import Interpreter
-from conformity.processes import Job, Limits, run_module
+from conformity.processes import Job, Limits, require_loop, run_module
 from conformity.results import FAILED, OWN, InterpreterResult, ModuleResult
 from conformity.selection import Module
 from conformity.skips import Skip, patterns
@@ -57,9 +57,10 @@ def _run_on_stock(
             one.outcome = OWN
 
 
-def _run_one(
+def run_one(
     environment: Environment, interpreter: Interpreter, module: Module, plan: Plan, watcher: Watcher
 ) -> ModuleResult:
+    """One module: on the loop under test, and on stock asyncio what needs to be."""
     left_out = patterns(plan.skips, interpreter)
     job = Job(module, plan.loop, left_out, plan.keyword, list_only=plan.list_only)
     result = run_module(environment, job, plan.limits, watcher.hear)
@@ -79,12 +80,13 @@ def run(interpreter: Interpreter, plan: Plan, watcher: Watcher) -> InterpreterRe
     result = InterpreterResult(interpreter)
     try:
         environment = prepare(interpreter)
+        require_loop(environment, plan.loop)
     except UnavailableError as reason:
         result.unavailable = str(reason)
         return result
     for module in plan.modules:
         watcher.module_begins(interpreter, module)
-        one = _run_one(environment, interpreter, module, plan, watcher)
+        one = run_one(environment, interpreter, module, plan, watcher)
         if not one.absent:
             result.modules.append(one)
         watcher.module_ends(interpreter, one)

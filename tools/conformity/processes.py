@@ -23,6 +23,7 @@ from typing import Any
 from conformity.environments import ROOT, Environment
 from conformity.results import FAILED, ModuleResult, Outcome
 from conformity.selection import Module
+from conformity.testsuites import UnavailableError
 
 # a module of which so many tests hang or crash is not worth more time
 RESTARTS_MAX = 25
@@ -71,6 +72,32 @@ class Job:
 Hear = Callable[[dict[str, Any]], None]
 
 
+def _variables(environment: Environment, folder: Path) -> dict[str, str]:
+    """What a test process finds in its environment: nothing of ours but what it needs."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    return {
+        **kept,
+        "PYTHONPATH": os.pathsep.join(map(str, environment.path)),
+        "UC_LIBRARY": str(ROOT / "build" / "lib" / "libuc.so"),
+        "TMPDIR": str(folder),
+    }
+
+
+def require_loop(environment: Environment, loop: str) -> None:
+    """Raises UnavailableError where the loop under test cannot even be made."""
+    program = f"from conformity.inside.injection import Injection; Injection.of({loop!r})"
+    done = subprocess.run(
+        [environment.python, "-c", program],
+        env=_variables(environment, Path(tempfile.gettempdir())),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        words = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise UnavailableError(f"{loop} makes no loop: {words[-1]}")
+
+
 class Process:
     """A running test process: its messages, and its end."""
 
@@ -78,19 +105,13 @@ class Process:
         """Start it in ``folder``, which it may litter."""
         (folder / "job.json").write_text(job)
         self._log = open(folder / "log", "w+b")
-        variables = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-        variables.update(
-            PYTHONPATH=os.pathsep.join(map(str, environment.path)),
-            UC_LIBRARY=str(ROOT / "build" / "lib" / "libuc.so"),
-            TMPDIR=str(folder),
-        )
         self._process = subprocess.Popen(
             [environment.python, "-m", "conformity.inside", folder / "job.json"],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
             cwd=folder,
-            env=variables,
+            env=_variables(environment, folder),
             pass_fds=[report],
             start_new_session=True,
         )

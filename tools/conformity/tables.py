@@ -96,6 +96,8 @@ def show(console: Console, results: Sequence[InterpreterResult]) -> None:
         )
     for result in there:
         _details(console, result)
+    if len(there) < len(results):
+        console.print(f"{len(results) - len(there)} of {len(results)} interpreters skipped:")
     for result in results:
         if result.unavailable:
             console.print(

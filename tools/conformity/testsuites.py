@@ -70,7 +70,7 @@ def _unpack(interpreter: Interpreter, target: Path) -> None:
 
 
 def provide(interpreter: Interpreter, build: Path) -> Path | None:
-    """The folder to put in front of the library, None if it has its tests; raises UnavailableError."""
+    """The folder to put in front of the library, None if that has the tests."""
     if _has_tests(interpreter):
         return None
     if interpreter.stdlib.parts[:2] != ("/", "usr"):
