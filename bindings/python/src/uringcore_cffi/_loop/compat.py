@@ -126,13 +126,18 @@ def attach_to_server(server: Any, transport: Any) -> None:
 
 
 def hold_socket(sock: Any) -> None:
-    """Keep the descriptor open, also when its owner calls close() meanwhile."""
-    sock._io_refs += 1
+    """Keep the descriptor open, also when its owner calls close() meanwhile.
+
+    Something that only behaves like a socket is its owner's to keep open.
+    """
+    if issubclass(type(sock), socket.socket):  # isinstance() believes a mock
+        sock._io_refs += 1  # type: ignore[attr-defined]
 
 
 def let_go_of_socket(sock: Any) -> None:
     """End one hold; a close() that came meanwhile happens now."""
-    sock._decref_socketios()
+    if issubclass(type(sock), socket.socket):  # isinstance() believes a mock
+        sock._decref_socketios()  # type: ignore[attr-defined]
 
 
 def close_held_socket(sock: Any) -> None:

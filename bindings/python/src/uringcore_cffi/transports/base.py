@@ -56,6 +56,8 @@ class SocketOwner:
         self._closing = False
         self._aborting = False
         self._conn_lost = 0  # writes in vain, for the warning; not 0 once closing
+        self._quiet = False  # nothing of it is in flight any more
+        self._place_held = False  # connection_lost() has its place in the ready queue
         self._exception: BaseException | None = None
         self._server: Any = None
         self._sock_fd = sock.fileno()
@@ -141,6 +143,15 @@ class SocketOwner:
         self._loop._forget_transport(self)
         if answer == 0:
             self._loop._submit_outside_turn()
+        # asyncio calls connection_lost() in the next turn, in front of what is called soon after
+        # this. The kernel lets go by then, unless there is something to be sent.
+        self._place_held = True
+        self._loop._call_internal(self._take_place, context=self._context)
+
+    def _take_place(self) -> None:
+        self._place_held = False
+        if self._quiet:
+            self._call_connection_lost()
 
     def _force_close(self, exc: BaseException | None) -> None:
         if self._aborting or self._sock is None or self._fd is None:
@@ -171,9 +182,10 @@ class SocketOwner:
         if result < 0 and self._exception is None and not self._aborting:
             self._exception = result_error(result)
         loop._forget_transport(self)
-        handle = loop._internal_handle(self._call_connection_lost, (), self._context)
         fd.free()
-        loop._ready += (handle,)
+        self._quiet = True
+        if not self._place_held:
+            loop._ready += (loop._internal_handle(self._call_connection_lost, (), self._context),)
         del loop._endpoints[fd.cookie]
         loop._cursor = following
 

@@ -54,8 +54,10 @@ class FlowControl(FlowControlMixin):  # type: ignore[misc]
         Not if so much was written since the queue sank that it is above the mark again: then C
         will tell once more.
         """
-        if not self._protocol_paused or self.get_write_buffer_size() > self._high_water:
-            return
+        if self._protocol_paused and self.get_write_buffer_size() <= self._high_water:
+            self._resume_protocol_now()
+
+    def _resume_protocol_now(self) -> None:
         self._protocol_paused = False
         try:
             self._protocol.resume_writing()
@@ -63,6 +65,12 @@ class FlowControl(FlowControlMixin):  # type: ignore[misc]
             raise
         except BaseException as exc:
             self._flow_control_failed(exc, "protocol.resume_writing() failed")
+
+    def _hand_over_pause(self, protocol: Any) -> None:
+        """Pause asyncio's TLS, which insists on it, instead of the protocol above it."""
+        self._resume_protocol_now()
+        protocol.pause_writing()
+        self._protocol_paused = True
 
     def _flow_control_failed(self, exc: BaseException, message: str) -> None:
         self._loop.call_exception_handler(

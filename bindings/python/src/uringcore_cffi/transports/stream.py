@@ -27,6 +27,7 @@ from uringcore_cffi._handles.events import CLOSED, POLL, RECV, SEND_FAILED, SENT
 from uringcore_cffi._handles.fd import CLOSE_KEEP
 from uringcore_cffi._loop.compat import (
     SENDFILE_TRY_NATIVE,
+    SSLProtocol,
     attach_to_server,
     hold_socket,
     set_nodelay,
@@ -95,7 +96,12 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
     # The protocol
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Switch to another protocol; it gets what is received from now on."""
+        """Switch to another protocol; it gets what is received from now on.
+
+        If the protocol before was paused, the new one is resumed, as in asyncio.
+        """
+        if self._protocol_paused and isinstance(protocol, SSLProtocol):
+            self._hand_over_pause(protocol)
         self._protocol: Any = protocol
         self._protocol_connected = True
         self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
