@@ -43,7 +43,8 @@ enum uc_pool_flag {
 struct uc_pool_options {
     uint32_t size;          /* sizeof(struct uc_pool_options) */
     uint32_t flags;         /* UC_POOL_* */
-    uint32_t buffer_bytes;  /* of one buffer: 4 KiB to 16 MiB, whole pages; 0 means 64 KiB */
+    uint32_t buffer_bytes;  /* of one buffer: 4 KiB to 16 MiB, whole pages; 0 means 68 KiB, which is
+                               room for every UDP datagram */
     uint32_t buffer_count;  /* at the start: 1 to 32768; 0 means 64 */
     uint32_t buffer_max;    /* after growing: buffer_count to 32768; 0 means 16 x buffer_count */
     uint32_t reserved;      /* 0 */

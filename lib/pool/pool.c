@@ -11,8 +11,8 @@
 
 #define BUFFER_BYTES_MIN 4096u
 #define BUFFER_BYTES_MAX (16u << 20)
-#define BUFFER_BYTES_DEFAULT (64u << 10)
-#define COUNT_MAX 32768u /* what a ring of provided buffers can hold */
+#define BUFFER_BYTES_DEFAULT (68u << 10) /* a UDP datagram, head and address, in whole pages */
+#define COUNT_MAX 32768u                 /* what a ring of provided buffers can hold */
 #define COUNT_DEFAULT 64u
 #define GROWTH_DEFAULT 16u
 #define QUARANTINE_DEFAULT_NS 5000000u

@@ -47,6 +47,61 @@ static void every_datagram_is_a_record_with_its_sender(void **state)
     }
 }
 
+/* There and back: as long as IP lets a UDP datagram be. */
+static void make_round_trip(struct uct *t, int receiver, int peer, const struct sockaddr *receivers,
+                            const struct sockaddr *peers, socklen_t address_bytes, uint32_t count)
+{
+    struct uct_sink *sink = uct_attach(t, receiver, &datagrams);
+    static uint8_t bytes[65536], back[65536];
+    ssize_t n = -1;
+
+    uct_pattern(0, 0, bytes, count);
+    assert_int_equal(uc_fd_recv_start(sink->fd), 0);
+    assert_int_equal(sendto(peer, bytes, count + 1, 0, receivers, address_bytes), -1);
+    assert_int_equal(errno, EMSGSIZE);
+    assert_int_equal(sendto(peer, bytes, count, 0, receivers, address_bytes), count);
+    UCT_UNTIL(t, sink->datagrams);
+    assert_int_equal(sink->last_bytes, count);
+    assert_int_equal(sink->truncated, 0);
+    assert_int_equal(sink->address_bytes, address_bytes);
+    assert_true(uc_fd_send_to(sink->fd, bytes, count, peers, address_bytes) > 0);
+    UCT_PUMP(t, n = recv(peer, back, sizeof(back), 0), n >= 0);
+    assert_int_equal(n, count);
+    assert_memory_equal(back, bytes, count);
+}
+
+static void the_largest_datagram_of_ipv4_arrives_whole(void **state)
+{
+    struct uct *t = *state;
+    int receiver = uct_udp(), peer = uct_peer(t, uct_udp());
+    struct sockaddr_in to = name_of(receiver), from = name_of(peer);
+
+    make_round_trip(t, receiver, peer, (struct sockaddr *)&to, (struct sockaddr *)&from, sizeof(to),
+                    65507);
+}
+
+static void the_largest_datagram_of_ipv6_arrives_whole(void **state)
+{
+    struct uct *t = *state;
+    struct sockaddr_in6 names[2] = {0};
+    socklen_t bytes = sizeof(names[0]);
+    int sockets[2];
+
+    for (int i = 0; i < 2; i++) {
+        names[i].sin6_family = AF_INET6;
+        names[i].sin6_addr = in6addr_loopback;
+        sockets[i] = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (sockets[i] < 0 || bind(sockets[i], (struct sockaddr *)&names[i], bytes) < 0) {
+            close(sockets[i]);
+            skip(); /* no IPv6 here */
+        }
+        assert_int_equal(getsockname(sockets[i], (struct sockaddr *)&names[i], &bytes), 0);
+    }
+    uct_peer(t, sockets[1]);
+    make_round_trip(t, sockets[0], sockets[1], (struct sockaddr *)&names[0],
+                    (struct sockaddr *)&names[1], bytes, 65527);
+}
+
 /* A Unix socket carries more than any buffer of the default pool holds. */
 static void a_datagram_longer_than_a_buffer_is_marked_as_truncated(void **state)
 {
@@ -254,6 +309,8 @@ int main(void)
     };
     const struct CMUnitTest tests[] = {
         UCT_EVERYWHERE(every_datagram_is_a_record_with_its_sender),
+        UCT_EVERYWHERE(the_largest_datagram_of_ipv4_arrives_whole),
+        UCT_EVERYWHERE(the_largest_datagram_of_ipv6_arrives_whole),
         UCT_EVERYWHERE(a_datagram_longer_than_a_buffer_is_marked_as_truncated),
         UCT_WITH(the_mark_stays_with_a_datagram_that_is_kept, "multishot", &no_defer),
         UCT_WITH(the_mark_stays_with_a_datagram_that_is_kept, "one at a time", &nothing_new),

@@ -17,7 +17,7 @@ static void the_defaults_are_those_of_the_header(void **state)
 
     assert_int_equal(uc_pool_new(NULL, &pool), 0);
     assert_int_equal(uc_pool_get_stats(pool, &stats), 0);
-    assert_int_equal(stats.buffer_bytes, 64 << 10);
+    assert_int_equal(stats.buffer_bytes, 68 << 10);
     assert_int_equal(stats.buffers, 64);
     assert_int_equal(stats.buffers_max, 1024);
     assert_int_equal(stats.free, 64);
@@ -25,7 +25,7 @@ static void the_defaults_are_those_of_the_header(void **state)
     assert_int_equal(stats.locked_bytes, 0);
     assert_int_equal(stats.registered_bytes, 0);
     assert_int_equal(pool->quarantine_ns, 5000000);
-    assert_int_equal(uc_pool_reserved(pool), 1024 * (64 << 10));
+    assert_int_equal(uc_pool_reserved(pool), 1024 * (68 << 10));
     assert_int_equal((uintptr_t)uc_pool_base(pool) % (uintptr_t)sysconf(_SC_PAGESIZE), 0);
     assert_null(uc_pool_free(pool));
 }
@@ -36,7 +36,7 @@ static void zeros_mean_the_defaults_but_for_quarantine(void **state)
     uc_pool *pool;
 
     assert_int_equal(uc_pool_new(&options, &pool), 0);
-    assert_int_equal(pool->buffer_bytes, 64 << 10);
+    assert_int_equal(pool->buffer_bytes, 68 << 10);
     assert_int_equal(pool->count, 64);
     assert_int_equal(pool->max, 1024);
     assert_int_equal(pool->quarantine_ns, 0);
