@@ -41,6 +41,7 @@ class SocketOwner:
 
     _loop: Any
     _protocol: Any
+    _protocol_paused: bool
     _extra: dict[str, Any]
     is_reading: Callable[[], bool]
     get_write_buffer_size: Callable[[], int]
@@ -150,7 +151,12 @@ class SocketOwner:
 
     def _take_place(self) -> None:
         self._place_held = False
-        if self._quiet:
+        if not self._quiet:
+            return
+        if self._protocol_paused and not self._aborting:
+            # resume_writing() stands behind this in the queue, and comes first.
+            self._loop._call_internal(self._call_connection_lost, context=self._context)
+        else:
             self._call_connection_lost()
 
     def _force_close(self, exc: BaseException | None) -> None:
@@ -158,6 +164,9 @@ class SocketOwner:
             return
         if self._exception is None:
             self._exception = exc
+        if self.get_write_buffer_size():
+            # As asyncio, which sends at once: what the socket has room for still leaves.
+            self._loop._ring.flush()
         self._begin_close(CLOSE_KEEP | CLOSE_ABORT)
         self._aborting = True
 

@@ -54,7 +54,9 @@ class FlowControl(FlowControlMixin):  # type: ignore[misc]
         Not if so much was written since the queue sank that it is above the mark again: then C
         will tell once more.
         """
-        if self._protocol_paused and self.get_write_buffer_size() <= self._high_water:
+        if not self._protocol_paused or self._protocol is None:
+            return
+        if self.get_write_buffer_size() <= self._high_water:
             self._resume_protocol_now()
 
     def _resume_protocol_now(self) -> None:

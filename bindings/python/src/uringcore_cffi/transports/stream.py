@@ -31,6 +31,7 @@ from uringcore_cffi._loop.compat import (
     attach_to_server,
     hold_socket,
     set_nodelay,
+    take_held_by_tls,
 )
 from uringcore_cffi.transports.base import SocketOwner
 from uringcore_cffi.transports.reading import ReadSide
@@ -126,8 +127,17 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
 
     def close(self) -> None:
         """Receive nothing more, send what is queued, then lose the connection."""
-        if not self._closing:
-            self._begin_close(CLOSE_KEEP)
+        if self._closing:
+            return
+        if self._protocol_paused:
+            self._write_what_tls_holds()
+        self._begin_close(CLOSE_KEEP)
+
+    def _write_what_tls_holds(self) -> None:
+        """Write what asyncio's TLS has encrypted while it was paused: it does not, at the end."""
+        held = take_held_by_tls(self._protocol)
+        if held:
+            self.write(held)
 
     def _refuse_more(self) -> None:
         self._copy_below = 0
