@@ -574,3 +574,44 @@ def test_a_buffered_protocol_is_told_of_the_end(loop):
 
     loop.run_until_complete(main())
     assert calls == [5, "eof"]
+
+
+class HoldingBack(Strict):
+    """Writes its last words only when it may."""
+
+    def resume_writing(self):
+        super().resume_writing()
+        self.transport.write(b"last words")
+
+
+def test_what_a_paused_protocol_holds_back_is_sent_after_close(loop):
+    async def main():
+        protocol, peer = await connect(loop, HoldingBack)
+        with peer:
+            transport = protocol.transport
+            while not protocol.paused:
+                transport.write(bytes(1 << 20))
+                await asyncio.sleep(0)
+            transport.close()
+            assert transport.is_closing()
+            assert not transport.is_reading()
+            assert (await drain(loop, peer)).endswith(b"\0last words")
+            assert await protocol.lost is None
+        assert protocol.resumes == 1
+
+    loop.run_until_complete(main())
+
+
+def test_a_connection_closed_while_its_protocol_pauses_can_be_aborted(loop):
+    async def main():
+        protocol, peer = await connect(loop, HoldingBack)
+        with peer:
+            transport = protocol.transport
+            while not protocol.paused:
+                transport.write(bytes(1 << 20))
+                await asyncio.sleep(0)
+            transport.close()
+            transport.abort()
+            assert await protocol.lost is None
+
+    loop.run_until_complete(main())

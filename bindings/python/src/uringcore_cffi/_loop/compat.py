@@ -36,9 +36,6 @@ Handle and TimerHandle: slots written directly
     _callback, _args, _context, _loop, _cancelled, _repr, _source_traceback,
     _when, _scheduled                                                              all
 
-SSLProtocol
-    _outgoing                          3.11 and later; before, it holds nothing back
-
 Server
     _attach(), _detach()                    3.9 to 3.12
     _attach(transport), _detach(transport)  3.13 and later
@@ -126,14 +123,6 @@ def attach_to_server(server: Any, transport: Any) -> None:
         server._attach(transport)
     else:
         server._attach()
-
-
-def take_held_by_tls(protocol: Any) -> bytes:
-    """Take what asyncio's TLS has encrypted and not written; nothing from any other protocol."""
-    outgoing = getattr(protocol, "_outgoing", None)
-    if not isinstance(protocol, SSLProtocol) or outgoing is None:
-        return b""
-    return outgoing.read()  # type: ignore[no-any-return]
 
 
 def hold_socket(sock: Any) -> None:

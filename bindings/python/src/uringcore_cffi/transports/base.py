@@ -41,7 +41,6 @@ class SocketOwner:
 
     _loop: Any
     _protocol: Any
-    _protocol_paused: bool
     _extra: dict[str, Any]
     is_reading: Callable[[], bool]
     get_write_buffer_size: Callable[[], int]
@@ -151,12 +150,7 @@ class SocketOwner:
 
     def _take_place(self) -> None:
         self._place_held = False
-        if not self._quiet:
-            return
-        if self._protocol_paused and not self._aborting:
-            # resume_writing() stands behind this in the queue, and comes first.
-            self._loop._call_internal(self._call_connection_lost, context=self._context)
-        else:
+        if self._quiet:
             self._call_connection_lost()
 
     def _force_close(self, exc: BaseException | None) -> None:

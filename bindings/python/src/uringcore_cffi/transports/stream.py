@@ -31,7 +31,6 @@ from uringcore_cffi._loop.compat import (
     attach_to_server,
     hold_socket,
     set_nodelay,
-    take_held_by_tls,
 )
 from uringcore_cffi.transports.base import SocketOwner
 from uringcore_cffi.transports.reading import ReadSide
@@ -67,6 +66,7 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
         self._eof = False  # write_eof() was called
         self._eof_delivered = False
         self._close_after_eof = False
+        self._close_once_resumed = False
         self._paused = False
         # Received but not delivered, because the protocol pauses: bytes; b"" is the end.
         self._stash: deque[Any] = deque()
@@ -126,18 +126,26 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
             raise RuntimeError(f"unexpected record of kind {kind} for {self!r}")
 
     def close(self) -> None:
-        """Receive nothing more, send what is queued, then lose the connection."""
+        """Receive nothing more, send what is queued, then lose the connection.
+
+        A protocol that was told to pause may hold back what it still has to send until
+        resume_writing(), as asyncio's TLS does: this is waited for.
+        """
         if self._closing:
             return
         if self._protocol_paused:
-            self._write_what_tls_holds()
-        self._begin_close(CLOSE_KEEP)
+            self._loop._check_closed()
+            self.pause_reading()
+            self._closing = self._close_once_resumed = True
+            self._loop._forget_transport(self)
+        else:
+            self._begin_close(CLOSE_KEEP)
 
-    def _write_what_tls_holds(self) -> None:
-        """Write what asyncio's TLS has encrypted while it was paused: it does not, at the end."""
-        held = take_held_by_tls(self._protocol)
-        if held:
-            self.write(held)
+    def _resume_protocol(self) -> None:
+        super()._resume_protocol()
+        if self._close_once_resumed and not self._protocol_paused and not self._aborting:
+            self._begin_close(CLOSE_KEEP)
+            self._close_once_resumed = False
 
     def _refuse_more(self) -> None:
         self._copy_below = 0
