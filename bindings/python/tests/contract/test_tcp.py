@@ -527,3 +527,17 @@ def test_64_mib_through_a_small_socket_both_ways(loop, chunk):
         await server.wait_closed()
 
     loop.run_until_complete(main())
+
+
+def test_who_yields_once_after_close_or_abort_has_seen_connection_lost(loop):
+    async def main():
+        for end in ("close", "abort"):
+            ours, peer = socket.socketpair()
+            with peer:
+                transport, protocol = await loop.create_connection(Recorder, sock=ours)
+                await asyncio.sleep(0)
+                getattr(transport, end)()
+                await asyncio.sleep(0)
+                assert protocol.lost.done(), end
+
+    loop.run_until_complete(main())
