@@ -252,3 +252,46 @@ def test_an_echo_over_bare_sockets(loop):
 
     loop.run_until_complete(main())
     assert not failures
+
+
+class Wrapper:
+    """Acts as a socket, and has nothing else of one; sending would block at first."""
+
+    def __init__(self, sock):
+        self._sock = sock
+        self.refusals = 2
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._sock, name)
+
+    def sendto(self, data, address):
+        self.refusals -= 1
+        if self.refusals >= 0:
+            raise BlockingIOError
+        return self._sock.sendto(data, address)
+
+
+def test_what_only_acts_as_a_socket_is_served(loop, pair):
+    ours, peer = pair
+    datagrams = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+
+    async def main():
+        wrapped = Wrapper(ours)
+        task = loop.create_task(loop.sock_recv(wrapped, 100))
+        await turns(2)
+        peer.sendall(b"to the wrapped")
+        assert await task == b"to the wrapped"
+        for sock in datagrams:
+            sock.setblocking(False)
+            sock.bind((HOST, 0))
+        sender = Wrapper(datagrams[0])
+        assert await loop.sock_sendto(sender, b"a datagram", datagrams[1].getsockname()) == 10
+        assert await loop.sock_recv(datagrams[1], 100) == b"a datagram"
+
+    try:
+        loop.run_until_complete(main())
+    finally:
+        for sock in datagrams:
+            sock.close()

@@ -47,7 +47,7 @@ class SocketMethods:
         endpoint = endpoint or await self._watch_socket(sock)
         if endpoint.is_stream:
             return await endpoint.recv(sock, nbytes)
-        return await self._when_ready(sock, select.POLLIN, sock.recv, nbytes)
+        return await self._when_ready(sock, select.POLLIN, lambda: sock.recv(nbytes))
 
     async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
         """Receive into a writable buffer; return how many bytes, 0 is the end."""
@@ -63,7 +63,7 @@ class SocketMethods:
             return 0
         endpoint = endpoint or await self._watch_socket(sock)
         if not endpoint.is_stream:
-            return await self._when_ready(sock, select.POLLIN, sock.recv_into, buf)
+            return await self._when_ready(sock, select.POLLIN, lambda: sock.recv_into(buf))
         data = await endpoint.recv(sock, room)
         with memoryview(buf) as view, view.cast("B") as target:
             target[: len(data)] = data
@@ -72,21 +72,20 @@ class SocketMethods:
     async def sock_recvfrom(self, sock: socket.socket, bufsize: int) -> tuple[bytes, Any]:
         """Receive one datagram of up to ``bufsize`` bytes, and where it came from."""
         self._check_socket(sock)
-        return await self._when_ready(sock, select.POLLIN, sock.recvfrom, bufsize)
+        return await self._when_ready(sock, select.POLLIN, lambda: sock.recvfrom(bufsize))
 
     async def sock_recvfrom_into(
         self, sock: socket.socket, buf: Any, nbytes: int = 0
     ) -> tuple[int, Any]:
         """Receive one datagram into a buffer; return its length, and where it came from."""
         self._check_socket(sock)
-        return await self._when_ready(
-            sock, select.POLLIN, sock.recvfrom_into, buf, nbytes or len(buf)
-        )
+        nbytes = nbytes or len(buf)
+        return await self._when_ready(sock, select.POLLIN, lambda: sock.recvfrom_into(buf, nbytes))
 
     async def sock_sendto(self, sock: socket.socket, data: Any, address: Any) -> int:
         """Send one datagram to ``address``; return its length."""
         self._check_socket(sock)
-        return await self._when_ready(sock, select.POLLOUT, sock.sendto, data, address)
+        return await self._when_ready(sock, select.POLLOUT, lambda: sock.sendto(data, address))
 
     async def sock_sendall(self, sock: socket.socket, data: Any) -> None:
         """Send everything."""
@@ -131,13 +130,11 @@ class SocketMethods:
         conn.setblocking(False)
         return conn, address
 
-    async def _when_ready(
-        self, sock: socket.socket, event: int, call: Callable[..., _T], *args: Any
-    ) -> _T:
+    async def _when_ready(self, sock: socket.socket, event: int, call: Callable[[], _T]) -> _T:
         """Make a system call that may block, as soon as it does not."""
         while True:
             try:
-                return call(*args)
+                return call()
             except WOULD_BLOCK:
                 await self._wait_ready(sock, event)
 
