@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from conformity.campaign import Plan, run_one
-from conformity.environments import ROOT, Environment
-from conformity.interpreters import ask
 from conformity.processes import Limits
 from conformity.results import FAILED, OWN, PASSED, SKIPPED, InterpreterResult, totals
 from conformity.selection import Module
 from conformity.skips import Skip
+from conformity.subjects import ROOT, Subject, find_one
 
 TESTS = """
 import asyncio, os, threading, unittest
@@ -86,14 +85,14 @@ class Watcher:
 def run(tmp_path: Path):
     """Return a function that runs module ``some_tests`` of the text given, on Loop."""
     (tmp_path / "foreign.py").write_text(LOOP)
-    environment = Environment(Path(sys.executable), (tmp_path, ROOT / "tools"))
+    subject = Subject(Path(sys.executable), (tmp_path, ROOT / "tools"))
 
     def run_text(text: str, module: Module = SOME_TESTS, **options):
         (tmp_path / "some_tests.py").write_text(text)
         options = {"skips": [], "limits": Limits(test_seconds=1.0), **options}
         plan = Plan([module], loop="foreign:Loop", **options)
         watcher = Watcher()
-        result = run_one(environment, ask(Path(sys.executable)), module, plan, watcher)
+        result = run_one(subject, find_one(sys.executable), module, plan, watcher)
         return result, watcher.started
 
     return run_text
@@ -122,7 +121,7 @@ def test_every_test_gets_its_outcome_and_a_hang_or_a_crash_costs_itself_alone(ru
     assert lines["test_f_crashes"].endswith("SIGABRT")
     assert result.on_loop == 2
     assert result.not_selected == 1
-    counted = totals([InterpreterResult(ask(Path(sys.executable)), [result])])
+    counted = totals([InterpreterResult(find_one(sys.executable), [result])])
     assert counted == {PASSED: 2, FAILED: 1, SKIPPED: 5}
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from conformity import skips
-from conformity.interpreters import Interpreter
 from conformity.results import InterpreterResult, ModuleResult
+from interpreters import Interpreter
 
 
 def interpreter(minor: int) -> Interpreter:
     """Make up a Python 3.``minor``."""
-    return Interpreter(Path("python"), "cpython", f"3.{minor}.0", (3, minor), "build", Path("lib"))
+    return Interpreter("CPython", (3, minor, 0), False, "python", "build")
 
 
 def result(minor: int, tests: int, left_out: list[str], unavailable: str = "") -> InterpreterResult:

@@ -2,8 +2,7 @@
 
 One noun per module:
 
-- interpreters: which Pythons there are, and what they say of themselves
-- environments: a virtual environment for each, with what the package depends on
+- subjects: the interpreters under test, and what each needs
 - testsuites: CPython's tests, for interpreters that have come without them
 - selection: which test modules and classes are run, and why others are not
 - skips: the tests that are left out (skips.toml), and whether the list is honest

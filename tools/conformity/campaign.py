@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from conformity.environments import Environment, prepare
-from conformity.interpreters import Interpreter
-from conformity.processes import Job, Limits, require_loop, run_module
+from conformity.processes import Job, Limits, run_module
 from conformity.results import FAILED, OWN, InterpreterResult, ModuleResult
 from conformity.selection import Module
 from conformity.skips import Skip, patterns
+from conformity.subjects import Subject, prepare
 from conformity.testsuites import UnavailableError
+from interpreters import Interpreter
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ class Watcher(Protocol):
 
 
 def _run_on_stock(
-    environment: Environment, plan: Plan, job: Job, result: ModuleResult, watcher: Watcher
+    subject: Subject, plan: Plan, job: Job, result: ModuleResult, watcher: Watcher
 ) -> None:
     """What has failed, or everything, on stock asyncio: whose fault is it?"""
     failed = tuple(one.test for one in result.outcomes if one.outcome == FAILED)
     if not failed and not plan.all_on_stock:
         return
     stock = dataclasses.replace(job, loop=None, only=None if plan.all_on_stock else failed)
-    result.stock = run_module(environment, stock, plan.limits, watcher.hear).outcomes
+    result.stock = run_module(subject, stock, plan.limits, watcher.hear).outcomes
     fails_there = {one.test for one in result.stock if one.outcome == FAILED}
     for one in result.outcomes:
         if one.outcome == FAILED and one.test in fails_there:
@@ -58,20 +58,18 @@ def _run_on_stock(
 
 
 def run_one(
-    environment: Environment, interpreter: Interpreter, module: Module, plan: Plan, watcher: Watcher
+    subject: Subject, interpreter: Interpreter, module: Module, plan: Plan, watcher: Watcher
 ) -> ModuleResult:
     """One module: on the loop under test, and on stock asyncio what needs to be."""
     left_out = patterns(plan.skips, interpreter)
     job = Job(module, plan.loop, left_out, plan.keyword, list_only=plan.list_only)
-    result = run_module(environment, job, plan.limits, watcher.hear)
+    result = run_module(subject, job, plan.limits, watcher.hear)
     if plan.list_only or result.absent:
         return result
     if result.left_out:
         listed = dataclasses.replace(job, run_left_out=True)
-        result.left_out_outcomes = run_module(
-            environment, listed, plan.limits, watcher.hear
-        ).outcomes
-    _run_on_stock(environment, plan, job, result, watcher)
+        result.left_out_outcomes = run_module(subject, listed, plan.limits, watcher.hear).outcomes
+    _run_on_stock(subject, plan, job, result, watcher)
     return result
 
 
@@ -79,14 +77,13 @@ def run(interpreter: Interpreter, plan: Plan, watcher: Watcher) -> InterpreterRe
     """Everything on one interpreter."""
     result = InterpreterResult(interpreter)
     try:
-        environment = prepare(interpreter)
-        require_loop(environment, plan.loop)
+        subject = prepare(interpreter, plan.loop)
     except UnavailableError as reason:
         result.unavailable = str(reason)
         return result
     for module in plan.modules:
         watcher.module_begins(interpreter, module)
-        one = run_one(environment, interpreter, module, plan, watcher)
+        one = run_one(subject, interpreter, module, plan, watcher)
         if not one.absent:
             result.modules.append(one)
         watcher.module_ends(interpreter, one)

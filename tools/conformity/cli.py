@@ -15,11 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from conformity import skips
 from conformity.campaign import Plan, run
-from conformity.interpreters import DEFAULT, Interpreter, InterpreterError, find_all, find_one
 from conformity.processes import Limits
 from conformity.results import FAILED, PASSED, SKIPPED, InterpreterResult, ModuleResult, totals
 from conformity.selection import Module, select
+from conformity.subjects import DEFAULT, find, full_name
 from conformity.tables import show
+from conformity.testsuites import UnavailableError
+from interpreters import Interpreter
 
 OURS = "uringcore_cffi:new_event_loop"
 
@@ -68,14 +70,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _interpreters(options: argparse.Namespace) -> list[Interpreter]:
-    found = [find_one(name) for name in options.python]
-    if options.all:
-        paths = {one.path for one in found}
-        found += [one for one in find_all() if one.path not in paths]
-    return found or [find_one(str(DEFAULT))]
-
-
 class _Bar:
     """A bar over modules, with the running test; without a terminal, a line for each module."""
 
@@ -102,7 +96,9 @@ class _Bar:
 
     def module_begins(self, interpreter: Interpreter, module: Module) -> None:
         """A module is next."""
-        self._bar.update(self._task, description=f"{interpreter.name} {module.label}", test="")
+        self._bar.update(
+            self._task, description=f"{full_name(interpreter)} {module.label}", test=""
+        )
 
     def hear(self, message: dict[str, Any]) -> None:
         """A test begins or ends."""
@@ -116,7 +112,7 @@ class _Bar:
         self._bar.update(self._task, advance=1, failed=failed)
         if not self._console.is_terminal and not result.absent:
             self._console.print(
-                f"{interpreter.name} {result.label}: {result.count(PASSED)} passed, "
+                f"{full_name(interpreter)} {result.label}: {result.count(PASSED)} passed, "
                 f"{result.count(FAILED)} failed, {result.seconds:.1f} s",
                 highlight=False,
             )
@@ -125,8 +121,8 @@ class _Bar:
 def _as_json(results: Sequence[InterpreterResult]) -> list[dict[str, Any]]:
     return [
         {
-            "interpreter": result.interpreter.name,
-            "path": str(result.interpreter.path),
+            "interpreter": result.name,
+            "executable": result.interpreter.executable,
             "build": result.interpreter.build,
             "unavailable": result.unavailable,
             "modules": [dataclasses.asdict(module) for module in result.modules],
@@ -151,9 +147,9 @@ def _complaints(
 def _list(results: Sequence[InterpreterResult]) -> int:
     for result in results:
         for test in result.tests():
-            print(result.interpreter.name, test)
+            print(result.name, test)
         for test in result.left_out():
-            print(result.interpreter.name, test, "(left out)")
+            print(result.name, test, "(left out)")
     return 0
 
 
@@ -162,11 +158,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     modules = select(options.module)
     try:
-        interpreters = _interpreters(options)
+        interpreters = find(options.python, options.all)
         skip_list = skips.read(skips.LIST.read_text())
         if not modules:
-            raise InterpreterError(f"--module {' '.join(options.module)}: no such module")
-    except (InterpreterError, skips.SkipListError) as error:
+            raise UnavailableError(f"--module {' '.join(options.module)}: no such module")
+    except (UnavailableError, skips.SkipListError) as error:
         print(f"tools/conformance: {error}", file=sys.stderr)
         return 2
     plan = Plan(

@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conformity.environments import ROOT, Environment
 from conformity.results import FAILED, ModuleResult, Outcome
 from conformity.selection import Module
-from conformity.testsuites import UnavailableError
+from conformity.subjects import Subject
 
 # a module of which so many tests hang or crash is not worth more time
 RESTARTS_MAX = 25
@@ -72,46 +71,20 @@ class Job:
 Hear = Callable[[dict[str, Any]], None]
 
 
-def _variables(environment: Environment, folder: Path) -> dict[str, str]:
-    """What a test process finds in its environment: nothing of ours but what it needs."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    return {
-        **kept,
-        "PYTHONPATH": os.pathsep.join(map(str, environment.path)),
-        "UC_LIBRARY": str(ROOT / "build" / "lib" / "libuc.so"),
-        "TMPDIR": str(folder),
-    }
-
-
-def require_loop(environment: Environment, loop: str) -> None:
-    """Raises UnavailableError where the loop under test cannot even be made."""
-    program = f"from conformity.inside.injection import Injection; Injection.of({loop!r})"
-    done = subprocess.run(
-        [environment.python, "-c", program],
-        env=_variables(environment, Path(tempfile.gettempdir())),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        words = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise UnavailableError(f"{loop} makes no loop: {words[-1]}")
-
-
 class Process:
     """A running test process: its messages, and its end."""
 
-    def __init__(self, environment: Environment, job: str, folder: Path, report: int) -> None:
+    def __init__(self, subject: Subject, job: str, folder: Path, report: int) -> None:
         """Start it in ``folder``, which it may litter."""
         (folder / "job.json").write_text(job)
         self._log = open(folder / "log", "w+b")
         self._process = subprocess.Popen(
-            [environment.python, "-m", "conformity.inside", folder / "job.json"],
+            [subject.python, "-m", "conformity.inside", folder / "job.json"],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
             cwd=folder,
-            env=_variables(environment, folder),
+            env=subject.variables(folder),
             pass_fds=[report],
             start_new_session=True,
         )
@@ -211,7 +184,7 @@ def _take(
 
 
 def _run_process(
-    environment: Environment, job: Job, name: str, result: ModuleResult, into: list[Outcome],
+    subject: Subject, job: Job, name: str, result: ModuleResult, into: list[Outcome],
     limits: Limits, hear: Hear,
 ) -> bool:  # fmt: skip
     """One process; returns whether another one has to go on with what is left."""
@@ -220,7 +193,7 @@ def _run_process(
     progress = _Progress()
     with tempfile.TemporaryDirectory(prefix="uc-", ignore_cleanup_errors=True) as folder:
         text = job.as_json(name, [one.test for one in into], limits, report)
-        process = Process(environment, text, Path(folder), report)
+        process = Process(subject, text, Path(folder), report)
         os.close(report)
         try:
             deadline = time.monotonic() + limits.module_seconds
@@ -243,7 +216,7 @@ def _run_process(
     return status is not None
 
 
-def run_module(environment: Environment, job: Job, limits: Limits, hear: Hear) -> ModuleResult:
+def run_module(subject: Subject, job: Job, limits: Limits, hear: Hear) -> ModuleResult:
     """All that a job asks for. ``hear`` is told every message as it comes."""
     result = ModuleResult(job.module.label)
     started = time.monotonic()
@@ -251,7 +224,7 @@ def run_module(environment: Environment, job: Job, limits: Limits, hear: Hear) -
         result.absent = False
         starts = 0
         while (
-            _run_process(environment, job, name, result, result.outcomes, limits, hear)
+            _run_process(subject, job, name, result, result.outcomes, limits, hear)
             and starts < RESTARTS_MAX
         ):
             starts += 1

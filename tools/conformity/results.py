@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from conformity.interpreters import Interpreter
+from conformity.subjects import full_name
+from interpreters import Interpreter
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 # failed, and fails on stock asyncio too: says nothing about the loop
@@ -64,6 +65,11 @@ class InterpreterResult:
     interpreter: Interpreter
     modules: list[ModuleResult] = field(default_factory=list)
     unavailable: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the interpreter is called."""
+        return full_name(self.interpreter)
 
     def failures(self) -> list[Outcome]:
         """Failed, and not by the interpreter's own fault."""

@@ -48,7 +48,7 @@ def _table(title: str, first_heading: str) -> Table:
 
 
 def _interpreter_table(result: InterpreterResult) -> Table:
-    table = _table(f"{result.interpreter.name} ({result.interpreter.path})", "module")
+    table = _table(f"{result.name} ({result.interpreter.executable})", "module")
     for module in result.modules:
         table.add_row(module.label, *_cells([module]))
     table.add_section()
@@ -57,7 +57,7 @@ def _interpreter_table(result: InterpreterResult) -> Table:
 
 
 def _details(console: Console, result: InterpreterResult) -> None:
-    name = result.interpreter.name
+    name = result.name
     for title, outcomes in (
         ("[red]failed[/red]", result.failures()),
         ("[yellow]interpreter's own[/yellow]", result.own()),
@@ -85,7 +85,7 @@ def show(console: Console, results: Sequence[InterpreterResult]) -> None:
     if len(there) > 1:
         table = _table("all interpreters", "interpreter")
         for result in there:
-            table.add_row(result.interpreter.name, *_cells(result.modules))
+            table.add_row(result.name, *_cells(result.modules))
         console.print(table)
     not_selected = sum(module.not_selected for result in there for module in result.modules)
     if not_selected:
@@ -101,8 +101,8 @@ def show(console: Console, results: Sequence[InterpreterResult]) -> None:
     for result in results:
         if result.unavailable:
             console.print(
-                f"[yellow]skipped[/yellow] {result.interpreter.name} "
-                f"({result.interpreter.path}): {escape(result.unavailable)}",
+                f"[yellow]skipped[/yellow] {result.name} "
+                f"({result.interpreter.executable}): {escape(result.unavailable)}",
                 highlight=False,
                 soft_wrap=True,
             )

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from conformity.interpreters import Interpreter
+from interpreters import Interpreter
 
 # the packages of the standard library that have tests in them
 PACKAGES = ("test", "unittest")
@@ -24,16 +24,19 @@ class UnavailableError(Exception):
 
 def debian_package(interpreter: Interpreter) -> str:
     """The name of the package that has an interpreter's tests."""
-    if interpreter.implementation == "pypy":
+    if interpreter.implementation == "PyPy":
         return "pypy3-lib-testsuite"
-    return "libpython{}.{}-testsuite".format(*interpreter.number)
+    return "libpython{}.{}-testsuite".format(*interpreter.version)
 
 
-def _has_tests(interpreter: Interpreter) -> bool:
-    question = (
-        "import importlib.util as u; raise SystemExit(u.find_spec('test.test_asyncio') is None)"
+def _library(interpreter: Interpreter) -> tuple[Path, bool]:
+    """(the folder of an interpreter's standard library, whether asyncio's tests are in it)."""
+    question = "import os; print(os.path.dirname(os.__file__))"
+    done = subprocess.run(
+        [interpreter.executable, "-I", "-c", question], capture_output=True, text=True, check=True
     )
-    return subprocess.run([interpreter.path, "-I", "-c", question], check=False).returncode == 0
+    folder = Path(done.stdout.strip())
+    return folder, (folder / "test" / "test_asyncio").is_dir()
 
 
 def _apt_get(*arguments: str, folder: Path | None = None, as_root: bool = False) -> bool:
@@ -55,30 +58,30 @@ def _download(package: str, folder: Path) -> Path:
     return next(folder.glob("*.deb"))
 
 
-def _unpack(interpreter: Interpreter, target: Path) -> None:
+def _unpack(interpreter: Interpreter, library: Path, target: Path) -> None:
     """Make copies of the library's packages with their tests in them."""
     package = debian_package(interpreter)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         unpacked = folder / "unpacked"
         subprocess.run(["dpkg", "-x", _download(package, folder), unpacked], check=True)
-        added = unpacked / interpreter.stdlib.relative_to("/")
+        added = unpacked / library.relative_to("/")
         for part in PACKAGES:
-            for source in (interpreter.stdlib / part, added / part):
+            for source in (library / part, added / part):
                 if source.is_dir():
                     shutil.copytree(source, target / part, dirs_exist_ok=True)
 
 
-def provide(interpreter: Interpreter, build: Path) -> Path | None:
-    """The folder to put in front of the library, None if that has the tests."""
-    if _has_tests(interpreter):
+def provide(interpreter: Interpreter, target: Path) -> Path | None:
+    """Unpack to ``target``, to be put in front of the library; None if that has the tests."""
+    library, has_tests = _library(interpreter)
+    if has_tests:
         return None
-    if interpreter.stdlib.parts[:2] != ("/", "usr"):
+    if library.parts[:2] != ("/", "usr"):
         raise UnavailableError("has come without its tests")
-    target = build / f"tests-{interpreter.name}"
     stamp = target / "made.stamp"
     if not stamp.exists() or stamp.read_text() != interpreter.build:
         shutil.rmtree(target, ignore_errors=True)
-        _unpack(interpreter, target)
+        _unpack(interpreter, library, target)
         stamp.write_text(interpreter.build)
     return target

@@ -17,15 +17,22 @@ How another tool uses it (with tools/ on PYTHONPATH):
         subprocess.run([environment.python, ...])
 """
 
-from interpreters.environments import TEST_REQUIREMENTS, Environment, make_environment
-from interpreters.finding import Interpreter, Unusable, find_interpreters
+from interpreters.environments import (
+    TEST_REQUIREMENTS,
+    Environment,
+    NoEnvironmentError,
+    make_environment,
+)
+from interpreters.finding import Interpreter, Unusable, ask, find_interpreters
 from interpreters.wheels import build_wheel
 
 __all__ = [
     "TEST_REQUIREMENTS",
     "Environment",
     "Interpreter",
+    "NoEnvironmentError",
     "Unusable",
+    "ask",
     "build_wheel",
     "find_interpreters",
     "make_environment",

@@ -1,4 +1,4 @@
-"""A virtual environment for an interpreter, under build/pythons/NAME."""
+"""A virtual environment for an interpreter, in build/pythons/NAME if nothing else is said."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEST_REQUIREMENTS = ("cffi", "pytest", "pytest-timeout", "setuptools")
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment with the package in it."""
+    """A virtual environment."""
 
     interpreter: Interpreter
     folder: Path
@@ -34,18 +34,24 @@ class NoEnvironmentError(Exception):
 
 
 def make_environment(
-    interpreter: Interpreter, requirements: Iterable[str], wheel: Path
+    interpreter: Interpreter,
+    requirements: Iterable[str],
+    wheel: Path | None = None,
+    folder: Path | None = None,
 ) -> Environment:
     """Make the interpreter's environment, or bring it up to date.
 
     ``requirements`` are names out of tools/requirements.txt. What another tool had installed there
-    stays, so tools with different needs can share an environment.
+    stays, so tools with different needs can share an environment. Without a wheel, the package is
+    not in it.
     """
-    environment = Environment(interpreter, ROOT / "build" / "pythons" / interpreter.name)
+    folder = folder or ROOT / "build" / "pythons" / interpreter.name
+    environment = Environment(interpreter, folder)
     pins = PINS.read_text(encoding="utf-8")
     _make(environment, pins)
     _install_requirements(environment, set(requirements), pins)
-    _install_wheel(environment, wheel)
+    if wheel is not None:
+        _install_wheel(environment, wheel)
     return environment
 
 

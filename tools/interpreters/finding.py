@@ -83,7 +83,7 @@ def _may_be_new_enough(name: str) -> bool:
     return match is not None and (match[1] is None or (3, int(match[1])) >= OLDEST)
 
 
-def _ask(path: Path) -> Interpreter | Unusable:
+def ask(path: Path) -> Interpreter | Unusable:
     """Start a Python and ask what it is."""
     command = [str(path), "-c", _PROBE]
     try:
@@ -113,7 +113,7 @@ def find_interpreters() -> tuple[list[Interpreter], list[Unusable]]:
     found: dict[str, Interpreter] = {}
     unusable: list[Unusable] = []
     for path in _candidates():
-        answer = _ask(path)
+        answer = ask(path)
         if isinstance(answer, Unusable):
             unusable.append(answer)
         else:
