@@ -61,7 +61,7 @@ def _make(environment: Environment, pins: str) -> None:
     key = f"{folder}\n{interpreter.executable}\n{interpreter.build}\n{pins}"
     stamp = folder / "environment.stamp"
     if not stamp.is_file() or stamp.read_text() != key:
-        _run([interpreter.executable, "-m", "venv", "--clear", str(folder)])
+        _run([interpreter.executable, "-I", "-m", "venv", "--clear", str(folder)])
         stamp.write_text(key)
 
 
@@ -94,7 +94,7 @@ def _install_wheel(environment: Environment, wheel: Path) -> None:
 
 
 def _pip_install(environment: Environment, *arguments: str) -> None:
-    pip = [str(environment.python), "-m", "pip", "install", "--quiet"]
+    pip = [str(environment.python), "-I", "-m", "pip", "install", "--quiet"]
     _run([*pip, "--disable-pip-version-check", *arguments])
 
 

@@ -85,7 +85,7 @@ def _may_be_new_enough(name: str) -> bool:
 
 def ask(path: Path) -> Interpreter | Unusable:
     """Start a Python and ask what it is."""
-    command = [str(path), "-c", _PROBE]
+    command = [str(path), "-I", "-c", _PROBE]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False
