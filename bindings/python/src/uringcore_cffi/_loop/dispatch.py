@@ -8,7 +8,8 @@ the loop runs again.
 
 The interpreter looks for signals at calls and backward jumps, not between other instructions.
 Where two effects must go together they stand next to each other without a call between them.
-(CPython 3.9 looks at nearly every instruction: there an interrupt may still fall between them.)
+(CPython 3.9 and PyPy look at nearly every instruction: there an interrupt may still fall between
+them.)
 """
 
 from __future__ import annotations
