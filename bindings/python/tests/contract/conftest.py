@@ -30,3 +30,19 @@ def loop(request):
     else:
         made = uringcore_cffi.new_event_loop()
     yield from checked(made)
+
+
+# Bytes of a receive buffer: with the one a datagram may be cut, so that asyncio's own transport
+# is used; with the other every datagram fits, and the ring receives.
+DATAGRAM_POOLS = {"readiness": 16_384, "ring": 131_072}
+
+
+@pytest.fixture(params=["asyncio", *DATAGRAM_POOLS])
+def datagram_loop(request):
+    """Make a stock loop, then ours with each of its two transports of datagrams."""
+    if request.param == "asyncio":
+        yield from checked(asyncio.SelectorEventLoop())
+        return
+    pool = uringcore_cffi.Pool.new(buffer_bytes=DATAGRAM_POOLS[request.param])
+    yield from checked(uringcore_cffi.UringEventLoop(pool=pool))
+    pool.free()

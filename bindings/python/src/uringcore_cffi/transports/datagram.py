@@ -137,7 +137,8 @@ class DatagramTransport(SocketOwner, FlowControlMixin, asyncio.DatagramTransport
                 logger.warning("socket.send() raised exception.")
             self._conn_lost += 1
             return
-        if not self._queue and self._send(data, addr):
+        # Once it is closing, nobody will wait for room.
+        if not self._queue and (self._send(data, addr) or self._conn_lost):
             return
         self._queue.append((bytes(data), addr))
         self._queue_bytes += len(data) + _HEADER_BYTES
@@ -162,6 +163,23 @@ class DatagramTransport(SocketOwner, FlowControlMixin, asyncio.DatagramTransport
             self._fatal_error(exc, "Fatal write error on datagram transport")
         return True
 
+    def _send_waiting(self, data: bytes, addr: Any) -> bool:
+        """As _send(), but error_received() that raises must not stop those that wait behind."""
+        try:
+            return self._send(data, addr)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._loop.call_exception_handler(
+                {
+                    "message": "protocol.error_received() failed",
+                    "exception": exc,
+                    "transport": self,
+                    "protocol": self._protocol,
+                }
+            )
+            return True
+
     def _wait_for_room(self) -> None:
         assert self._fd is not None
         self._loop._own_thread()
@@ -174,7 +192,7 @@ class DatagramTransport(SocketOwner, FlowControlMixin, asyncio.DatagramTransport
         while queue:
             data, addr = queue.popleft()
             self._queue_bytes -= len(data) + _HEADER_BYTES
-            if not self._context.run(self._send, data, addr):
+            if not self._context.run(self._send_waiting, data, addr):
                 queue.appendleft((data, addr))
                 self._queue_bytes += len(data) + _HEADER_BYTES
                 self._wait_for_room()
@@ -208,10 +226,23 @@ class DatagramTransport(SocketOwner, FlowControlMixin, asyncio.DatagramTransport
         self._queue_bytes = 0
 
 
+class _Empty(bytes):
+    """An empty datagram, which asyncio before 3.13 would take for nothing to send."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
 class ReadinessDatagramTransport(SelectorDatagramTransport):  # type: ignore[misc]
     """asyncio's own transport, over the loop's add_reader()."""
 
     __repr__ = SocketOwner.__repr__
+
+    def sendto(self, data: bytes | bytearray | memoryview, addr: Any = None) -> None:
+        """Send one datagram, which may be empty, to ``addr`` or to the connected peer."""
+        if isinstance(data, (bytes, bytearray, memoryview)) and not len(data):
+            data = _Empty()
+        super().sendto(data, addr)
 
     def is_reading(self) -> bool:
         """Tell whether datagrams may arrive at the protocol."""
