@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from certificates import Certificates
 
 import uringcore_cffi
 
@@ -46,3 +47,9 @@ def datagram_loop(request):
     pool = uringcore_cffi.Pool.new(buffer_bytes=DATAGRAM_POOLS[request.param])
     yield from checked(uringcore_cffi.UringEventLoop(pool=pool))
     pool.free()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """Make certificates, once for all tests."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))

@@ -1,4 +1,4 @@
-"""sock_recvfrom(), sock_recvfrom_into(), sock_sendto() on both loops; asyncio has them from 3.11."""
+"""sock_recvfrom(), sock_recvfrom_into(), sock_sendto(): on both loops (asyncio: since 3.11)."""
 
 from __future__ import annotations
 
@@ -123,30 +123,30 @@ def test_sendto_waits_for_room_and_can_be_cancelled(loop, tmp_path):
 
     async def main():
         path = str(tmp_path / "peer")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
-                peer.bind(path)
-                peer.setblocking(False)
-                sock.setblocking(False)
-                filled = 0
-                try:
-                    while True:
-                        filled += bool(sock.sendto(b"filler", path))
-                except BlockingIOError:
-                    pass
-                cancelled = asyncio.ensure_future(loop.sock_sendto(sock, b"cancelled", path))
-                await turns(3)
-                assert await cancel(cancelled)
-                waiting = asyncio.ensure_future(loop.sock_sendto(sock, b"waited", path))
-                await turns(3)
-                assert not waiting.done()
-                assert [peer.recv(100) for _ in range(filled)] == [b"filler"] * filled
-                assert await asyncio.wait_for(waiting, 20) == 6
-                assert peer.recv(100) == b"waited"
-                with pytest.raises(BlockingIOError):
-                    peer.recv(100)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        peer = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with sock, peer:
+            peer.bind(path)
+            peer.setblocking(False)
+            sock.setblocking(False)
+            filled = 0
+            try:
+                while True:
+                    filled += bool(sock.sendto(b"filler", path))
+            except BlockingIOError:
+                pass
+            cancelled = asyncio.ensure_future(loop.sock_sendto(sock, b"cancelled", path))
+            await turns(3)
+            assert await cancel(cancelled)
+            waiting = asyncio.ensure_future(loop.sock_sendto(sock, b"waited", path))
+            await turns(3)
+            assert not waiting.done()
+            assert [peer.recv(100) for _ in range(filled)] == [b"filler"] * filled
+            assert await asyncio.wait_for(waiting, 20) == 6
+            assert peer.recv(100) == b"waited"
+            with pytest.raises(BlockingIOError):
+                peer.recv(100)
 
-    # asyncio's loop is not told of room in an unconnected Unix socket: it tries again at once
     loop.run_until_complete(main())
 
 

@@ -1,4 +1,4 @@
-"""What the loop promises of UDP sockets beyond asyncio: several waiters, and no loss by cancelling."""
+"""UDP sockets beyond asyncio: several waiters, and no loss by cancelling."""
 
 from __future__ import annotations
 

@@ -295,3 +295,26 @@ def test_what_only_acts_as_a_socket_is_served(loop, pair):
     finally:
         for sock in datagrams:
             sock.close()
+
+
+def test_the_loop_itself_can_use_a_closed_sockets_number_again(loop, pair):
+    """The first add_reader() opens a descriptor of the loop's own, here under such a number."""
+    ours, _ = pair
+
+    async def main():
+        task = asyncio.ensure_future(loop.sock_recv(ours, 1))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        reader, writer = os.pipe()
+        ours.close()  # the next descriptor gets its number
+        called = asyncio.Event()
+        loop.add_reader(reader, called.set)
+        os.write(writer, b"x")
+        await asyncio.wait_for(called.wait(), 20)
+        loop.remove_reader(reader)
+        os.close(reader)
+        os.close(writer)
+
+    loop.run_until_complete(main())

@@ -221,6 +221,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
     def _attach_fileno(self, fileno: int, endpoint: Endpoint, *, datagram: bool = False) -> Fd:
         """Give a descriptor to the ring; its records go to ``endpoint``."""
         self._check_closed()
+        self._release_fileno(fileno)  # a socket of the user's may have had the number before
         cookie = self._next_cookie()
         fd = Fd(self._ring, fileno, cookie, datagram=datagram)
         self._endpoints[cookie] = endpoint
@@ -249,7 +250,6 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
             self._endpoints[known.fd.cookie] = endpoint
             fd, stash = known.fd, list(known.stash)
         else:
-            self._release_fileno(fileno)
             fd, stash = self._attach_fileno(fileno, endpoint), []
         if isinstance(endpoint, SocketTransport):
             self._transports[fileno] = endpoint
@@ -258,7 +258,6 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
     def _attach_datagrams(self, sock: socket.socket, transport: DatagramTransport) -> Fd:
         """Give a socket of datagrams to the ring for good."""
         fileno = sock.fileno()
-        self._release_fileno(fileno)
         fd = self._attach_fileno(fileno, transport, datagram=True)
         self._transports[fileno] = transport
         return fd

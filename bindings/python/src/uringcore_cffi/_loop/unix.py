@@ -109,7 +109,8 @@ class UnixMethods(asyncio.BaseEventLoop):
     async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
         """As asyncio's; what needs no resolver is answered here instead of in a thread."""
         numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
-        if flags & numeric == numeric and _needs_no_resolver(sockaddr[0]):
+        known = isinstance(sockaddr, tuple) and sockaddr and _needs_no_resolver(sockaddr[0])
+        if known and flags & numeric == numeric:
             return socket.getnameinfo(sockaddr, flags)
         return await super().getnameinfo(sockaddr, flags)
 
