@@ -282,17 +282,17 @@ def test_a_handshake_takes_no_longer_than_it_may(loop, certificates, side):
     """ssl_handshake_timeout: ConnectionAbortedError here, the end of the connection there."""
 
     async def client():
-        with socket.create_server((HOST, 0)) as server:
-            with pytest.raises(ConnectionAbortedError):
-                await soon(
-                    loop.create_connection(
-                        Recorder,
-                        *server.getsockname(),
-                        ssl=certificates.client(),
-                        server_hostname=NAME,
-                        ssl_handshake_timeout=0.1,
-                    )
+        listener = socket.create_server((HOST, 0))
+        with listener as server, pytest.raises(ConnectionAbortedError):
+            await soon(
+                loop.create_connection(
+                    Recorder,
+                    *server.getsockname(),
+                    ssl=certificates.client(),
+                    server_hostname=NAME,
+                    ssl_handshake_timeout=0.1,
                 )
+            )
 
     async def server():
         context = certificates.server()

@@ -11,7 +11,7 @@ import pytest
 HOST = "127.0.0.1"
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """A thread was asked for."""
 
 
@@ -19,7 +19,7 @@ class NoThreads(concurrent.futures.ThreadPoolExecutor):
     """An executor that refuses everything."""
 
     def submit(self, *_, **__):
-        raise Refusal
+        raise RefusalError
 
 
 @pytest.fixture
@@ -50,16 +50,16 @@ def test_numeric_names_ask_no_thread(threadless):
 @pytest.mark.parametrize("host", ["localhost", "host1", "0x", "name:1", ""])
 def test_names_ask_a_thread(threadless, host):
     """What the resolver has to be asked for does not stop the loop."""
-    with pytest.raises(Refusal):
+    with pytest.raises(RefusalError):
         threadless.run_until_complete(threadless.getaddrinfo(host, 80))
 
 
 def test_services_and_reverse_look_ups_ask_a_thread(threadless):
     """A port's name, a host's name, a service's name."""
-    with pytest.raises(Refusal):
+    with pytest.raises(RefusalError):
         threadless.run_until_complete(threadless.getaddrinfo(HOST, "http"))
     for flags in (0, socket.NI_NUMERICHOST, socket.NI_NUMERICSERV):
-        with pytest.raises(Refusal):
+        with pytest.raises(RefusalError):
             threadless.run_until_complete(threadless.getnameinfo((HOST, 80), flags))
 
 

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 NAME = "server.test"
+_NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
 class Certificates:
@@ -15,8 +16,8 @@ class Certificates:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._openssl(
-            *["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"],
-            *("-subj", "/CN=authority", "-keyout", "authority.key", "-out", "authority.pem"),
+            *("req", "-x509", *_NEW_KEY, "-days", "2", "-subj", "/CN=authority"),
+            *("-keyout", "authority.key", "-out", "authority.pem"),
             *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
         )
         self._issue("server", f"subjectAltName=DNS:{NAME},IP:127.0.0.1")
@@ -29,12 +30,12 @@ class Certificates:
 
     def _issue(self, who: str, extensions: str) -> None:
         self._openssl(
-            *["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"],
-            *("-subj", f"/CN={who}", "-keyout", f"{who}.key", "-out", f"{who}.csr"),
+            *("req", *_NEW_KEY, "-subj", f"/CN={who}"),
+            *("-keyout", f"{who}.key", "-out", f"{who}.csr"),
         )
         (self._folder / "extensions").write_text(extensions)
         self._openssl(
-            *["x509", "-req", "-days", "2", "-CAcreateserial", "-extfile", "extensions"],
+            *("x509", "-req", "-days", "2", "-CAcreateserial", "-extfile", "extensions"),
             *("-in", f"{who}.csr", "-CA", "authority.pem", "-CAkey", "authority.key"),
             *("-out", f"{who}.pem"),
         )

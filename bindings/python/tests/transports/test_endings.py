@@ -7,6 +7,7 @@ import socket
 import struct
 
 import pytest
+from steps import turns
 
 
 def tcp_pair():
@@ -201,5 +202,22 @@ def test_a_socket_serves_one_transport_at_a_time(loop):
         transport.close()
         await protocol.lost
         peer.close()
+
+    loop.run_until_complete(main())
+
+
+def test_aborting_just_before_the_end_does_no_harm(loop):
+    """close(), then abort() in every turn until connection_lost(): it raises nothing."""
+
+    async def main():
+        for pauses in range(12):
+            ours, peer = tcp_pair()
+            with peer:
+                transport, protocol = await loop.create_connection(Noting, sock=ours)
+                transport.close()
+                await turns(pauses)
+                transport.abort()
+                transport.abort()
+                assert await asyncio.wait_for(protocol.lost, 20) is None
 
     loop.run_until_complete(main())

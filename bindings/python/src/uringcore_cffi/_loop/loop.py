@@ -397,8 +397,13 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         for fd in list(ring.fds):
             fd.close(CLOSE_KEEP | CLOSE_ABORT)
         deadline = time.monotonic() + _CLOSE_PATIENCE
-        while ring.stats().attached and time.monotonic() < deadline:
+        while _unsettled(ring.stats()) and time.monotonic() < deadline:
             discard(ring.records(ring.wait(10_000_000)))
         ring.taken()
         self._final_stats = ring.stats()
         self._settled = self._final_stats.in_flight == 0
+
+
+def _unsettled(stats: Stats) -> bool:
+    """Tell whether the kernel still holds something: a descriptor, or an operation without one."""
+    return stats.attached > 0 or stats.in_flight > 0

@@ -123,8 +123,16 @@ class FileSender:
         except OSError:
             pass  # smaller chunks then
 
-    async def send(self, count: int | None, writable: Callable[[], Awaitable[None]]) -> None:
-        """Send ``count`` bytes, or up to the end of the file."""
+    async def send(
+        self,
+        count: int | None,
+        writable: Callable[[], Awaitable[None]],
+        check: Callable[[], None],
+    ) -> None:
+        """Send ``count`` bytes, or up to the end of the file.
+
+        ``writable()`` waits for room; ``check()`` raises if nothing more is to be sent.
+        """
         reader, writer, file, sock = self._numbers
         while count is None or self.sent < count:
             wanted = _CHUNK_BYTES if count is None else min(_CHUNK_BYTES, count - self.sent)
@@ -132,6 +140,7 @@ class FileSender:
             if held == 0:
                 return
             while held:
+                check()
                 try:
                     moved = await self._splice(reader, _HERE, sock, held)
                 except BlockingIOError:
@@ -171,18 +180,24 @@ class SendfileMethods:
         self, sock: socket.socket, file: Any, offset: int, count: int | None
     ) -> int:
         return await self._send_file(
-            sock, file, offset, count, lambda: self._wait_ready(sock, select.POLLOUT)
+            sock, file, offset, count, lambda: self._wait_ready(sock, select.POLLOUT), _go_on
         )
 
     async def _sendfile_native(
         self, transport: Any, file: Any, offset: int, count: int | None
     ) -> int:
+        transport._claim_sendfile()
         was_reading = transport.is_reading()
         transport.pause_reading()
         try:
             await transport._begin_sendfile()
             return await self._send_file(
-                transport._sock, file, offset, count, transport._wait_writable
+                transport._sock,
+                file,
+                offset,
+                count,
+                transport._wait_writable,
+                transport._check_sendfile,
             )
         finally:
             transport._end_sendfile()
@@ -196,6 +211,7 @@ class SendfileMethods:
         offset: int,
         count: int | None,
         writable: Callable[[], Awaitable[None]],
+        check: Callable[[], None],
     ) -> int:
         """Send as asyncio does: what was sent moves the file's position, also after a failure."""
         fileno, size = _regular_file(file)
@@ -203,7 +219,7 @@ class SendfileMethods:
             return 0
         sender = FileSender(self, sock, fileno, offset)  # type: ignore[arg-type]
         try:
-            await sender.send(count, writable)
+            await sender.send(count, writable, check)
         except OSError as exc:
             if sender.sent == 0:
                 raise SendfileNotAvailableError(f"the kernel cannot splice this: {exc}") from exc
@@ -213,6 +229,10 @@ class SendfileMethods:
             if sender.sent:
                 os.lseek(fileno, offset + sender.sent, os.SEEK_SET)
         return sender.sent
+
+
+def _go_on() -> None:
+    """Nobody ends the user's own socket behind the back of its sender."""
 
 
 def _regular_file(file: Any) -> tuple[int, int]:

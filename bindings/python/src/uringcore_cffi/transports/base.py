@@ -184,6 +184,7 @@ class SocketOwner:
         assert fd is not None
         if result < 0 and self._exception is None and not self._aborting:
             self._exception = result_error(result)
+        self._aborting = True  # there is nothing left to abort
         loop._forget_transport(self)
         fd.free()
         self._quiet = True

@@ -132,11 +132,14 @@ class WriteSide(FlowControl):
 
     # While the loop sends a file (see _loop/sendfile.py) nothing can be written.
 
-    async def _begin_sendfile(self) -> None:
-        """Wait until everything written has left."""
+    def _claim_sendfile(self) -> None:
+        """Refuse writing from now on, and a second file."""
         if self._sendfile_waiter is not None:
             raise RuntimeError("sendfile is in progress already")
         self._sendfile_waiter = self._loop.create_future()
+
+    async def _begin_sendfile(self) -> None:
+        """Wait until everything written has left."""
         self._copy_below = 0
         if self.get_write_buffer_size() > 0:
             check_answer(self._tell_water_marks(0, 0), "uc_fd_set_water_marks", *GONE)
@@ -144,15 +147,20 @@ class WriteSide(FlowControl):
 
     async def _wait_writable(self) -> None:
         """Wait until the socket has room; raise if the connection is lost before."""
+        self._check_sendfile()
+        assert self._fd is not None
         self._sendfile_waiter = self._loop.create_future()
-        if self._fd is not None:
-            check_answer(self._fd.poll(select.POLLOUT), "uc_fd_poll", errno.ESHUTDOWN, *GONE)
+        check_answer(self._fd.poll(select.POLLOUT), "uc_fd_poll", errno.ESHUTDOWN, *GONE)
         await self._wait_for_sendfile()
 
     async def _wait_for_sendfile(self) -> None:
         if self._sendfile_waiter is not None and not self._closing:
             await self._sendfile_waiter
-        if self._closing:
+        self._check_sendfile()
+
+    def _check_sendfile(self) -> None:
+        """Raise if the connection is lost, or will be."""
+        if self._closing or self._fd is None:
             raise ConnectionError("Connection is closed by peer")
 
     def _wake_sendfile(self) -> None:

@@ -1,0 +1,178 @@
+"""Files sent by splices: what must not be left over, and what must not get in between."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+
+import pytest
+from protocols import Sink
+from steps import cancel, turns
+
+HOST = "127.0.0.1"
+CONTENT = os.urandom(2_000_000) * 12
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Make a file that no socket's buffer holds, opened to be read."""
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    with path.open("rb") as opened:
+        yield opened
+
+
+async def connect(loop):
+    """Connect a protocol to a plain blocking socket; return both."""
+    with socket.create_server((HOST, 0)) as server:
+        _, protocol = await loop.create_connection(Sink, *server.getsockname())
+        peer, _ = server.accept()
+    peer.settimeout(20)
+    return protocol, peer
+
+
+def read_all(peer) -> bytes:
+    """Read up to the end; an end by error is one, too."""
+    pieces = []
+    try:
+        while piece := peer.recv(1 << 20):
+            pieces.append(piece)
+    except ConnectionError:
+        pass
+    return b"".join(pieces)
+
+
+def test_a_second_file_does_not_disturb_the_first(loop, file):
+    """RuntimeError for the second; writing stays refused until the first has ended."""
+
+    async def main():
+        protocol, peer = await connect(loop)
+        with peer:
+            first = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
+            await turns(3)
+            with open(file.name, "rb") as other:
+                with pytest.raises(RuntimeError, match="in progress"):
+                    await loop.sendfile(protocol.transport, other)
+            with pytest.raises(RuntimeError, match="in progress"):
+                protocol.transport.write(b"in between")
+            assert not protocol.transport.is_reading()
+            reading = loop.run_in_executor(None, read_all, peer)
+            assert await asyncio.wait_for(first, 20) == len(CONTENT)
+            assert protocol.transport.is_reading()
+            protocol.transport.close()
+            assert await reading == CONTENT
+            await protocol.lost
+
+    loop.run_until_complete(main())
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_ending_the_transport_ends_the_file(loop, file, end):
+    """sendfile() raises, connection_lost() comes, and the peer sees an end."""
+
+    async def main():
+        protocol, peer = await connect(loop)
+        with peer:
+            task = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
+            first = await loop.run_in_executor(None, peer.recv, 1000)
+            getattr(protocol.transport, end)()
+            with pytest.raises(ConnectionError):
+                await asyncio.wait_for(task, 20)
+            await asyncio.wait_for(protocol.lost, 20)
+            got = first + await asyncio.wait_for(loop.run_in_executor(None, read_all, peer), 20)
+            assert len(got) < len(CONTENT)
+            assert got == CONTENT[: len(got)]
+
+    loop.run_until_complete(main())
+
+
+def test_a_transport_closed_by_the_reader_sends_no_more(loop, file):
+    """close() while the peer reads fast: the file does not go on behind the end."""
+
+    async def main():
+        protocol, peer = await connect(loop)
+        with peer:
+            reading = loop.run_in_executor(None, read_all, peer)
+            task = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
+            await turns(1)
+            protocol.transport.close()
+            with pytest.raises(ConnectionError):
+                await asyncio.wait_for(task, 20)
+            await asyncio.wait_for(protocol.lost, 20)
+            assert len(await asyncio.wait_for(reading, 20)) < len(CONTENT)
+
+    loop.run_until_complete(main())
+
+
+def test_cancelling_a_hundred_files_leaves_nothing(loop, file):
+    """At every moment of the first turns; the leak check counts descriptors."""
+
+    async def main():
+        for pauses in range(100):
+            ours, peer = socket.socketpair()
+            with ours, peer:
+                ours.setblocking(False)
+                task = asyncio.ensure_future(loop.sock_sendfile(ours, file))
+                await turns(pauses % 10)
+                assert await cancel(task)
+                position = file.tell()
+                ours.close()
+                assert len(await loop.run_in_executor(None, read_all, peer)) == position
+            file.seek(0)
+
+    loop.run_until_complete(main())
+
+
+def test_closing_the_loop_in_the_middle_of_a_file_leaves_nothing(loop, file):
+    """The splice in flight is ended, its descriptors are closed."""
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        ours.setblocking(False)
+
+        async def main():
+            task = asyncio.ensure_future(loop.sock_sendfile(ours, file))
+            await turns(2)
+            return task
+
+        task = loop.run_until_complete(main())
+        task._log_destroy_pending = False
+        loop.close()
+        del task
+
+
+def test_a_file_that_shrinks_ends_early(loop, tmp_path):
+    """The answer is what was sent."""
+    path = tmp_path / "shrinking"
+    path.write_bytes(CONTENT)
+
+    async def main():
+        protocol, peer = await connect(loop)
+        with peer, path.open("rb") as shrinking:
+            task = asyncio.ensure_future(loop.sendfile(protocol.transport, shrinking))
+            await loop.run_in_executor(None, peer.recv, 1000)
+            os.truncate(path, 20_000_000)
+            reading = loop.run_in_executor(None, read_all, peer)
+            sent = await asyncio.wait_for(task, 20)
+            protocol.transport.close()
+            assert len(await reading) == sent - 1000
+            assert shrinking.tell() == sent
+            await protocol.lost
+
+    loop.run_until_complete(main())
+
+
+def test_a_pipe_is_no_file(loop):
+    """It has no size and no offsets (asyncio takes it for an empty file)."""
+
+    async def main():
+        reader, writer = os.pipe()
+        os.write(writer, b"from a pipe")
+        os.close(writer)
+        ours, peer = socket.socketpair()
+        with ours, peer, open(reader, "rb", buffering=0) as pipe:
+            ours.setblocking(False)
+            with pytest.raises(asyncio.SendfileNotAvailableError):
+                await loop.sock_sendfile(ours, pipe, fallback=False)
+
+    loop.run_until_complete(main())
