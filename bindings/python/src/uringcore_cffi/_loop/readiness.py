@@ -7,7 +7,8 @@ by itself.
 
 What is odd in epoll: the set knows files, not numbers. A file that was closed under one number and
 lives on under another, or in a child process, stays in the set, is reported under the old number
-and cannot be taken out any more. The cure is a new set (see ``_renew``).
+and cannot be taken out any more, also when the number has become another file's. The cure is a new
+set (see ``_renew``).
 """
 
 from __future__ import annotations
@@ -59,8 +60,12 @@ class Readiness:
         self._loop = loop
         self._readers: dict[int, Any] = {}
         self._writers: dict[int, Any] = {}
-        _sets.add(self)
+        # What was watched by an object, which may be closed before it is removed.
+        self._objects: dict[int, Any] = {}
+        # Numbers whose file was closed while watched: should they be reported, it may be of it.
+        self._suspects: set[int] = set()
         self._epoll = select.epoll()
+        _sets.add(self)
         self._fd: Fd = loop._attach_fileno(self._epoll.fileno(), self)
         self._armed = False
 
@@ -75,6 +80,7 @@ class Readiness:
             except FileNotFoundError:
                 # It was closed without being removed, and the number is another file's now.
                 self._forget(number)
+                self._suspects.add(number)
                 self._epoll.register(number, event)
         else:
             try:
@@ -97,12 +103,22 @@ class Readiness:
             if number in others:
                 self._epoll.modify(number, self._other(event))
             else:
+                self._objects.pop(number, None)
                 self._epoll.unregister(number)
         except OSError as exc:
             # Closed without being removed, and perhaps another file's number by now.
-            if exc.errno not in (errno.EBADF, errno.ENOENT):
+            if exc.errno not in (errno.EBADF, errno.ENOENT, errno.EPERM):
                 raise
+            self._suspects.add(number)
         return True
+
+    def remember(self, number: int, fd: Any) -> None:
+        """Keep the object that a number was told by, as long as the number is watched."""
+        self._objects[number] = fd
+
+    def number_of_closed(self, fd: Any) -> int | None:
+        """Return the number that an object had when it began to be watched; None: it never did."""
+        return next((number for number, known in self._objects.items() if known is fd), None)
 
     def _sides(self, event: int) -> tuple[dict[int, Any], dict[int, Any]]:
         if event == _READ:
@@ -114,6 +130,7 @@ class Readiness:
         return _READ + _WRITE - event
 
     def _forget(self, number: int) -> None:
+        self._objects.pop(number, None)
         for side in (self._readers, self._writers):
             handle = side.pop(number, None)
             if handle is not None:
@@ -132,14 +149,14 @@ class Readiness:
         readers, writers = self._readers, self._writers
         ready = []
         strangers = False
-        for number, mask in self._epoll.poll(0):
+        for number, mask in self._poll():
             reader = readers.get(number) if mask & _WAKES_READER else None
             writer = writers.get(number) if mask & _WAKES_WRITER else None
             if reader is not None:
                 ready.append(reader)
             if writer is not None:
                 ready.append(writer)
-            elif reader is None and number not in readers and number not in writers:
+            elif reader is None:
                 strangers = True
         if strangers:
             self._renew()
@@ -149,8 +166,20 @@ class Readiness:
         loop._ready += ready
         loop._cursor = following
 
+    def _poll(self) -> list[tuple[int, int]]:
+        """Ask the set who is ready, and be sure that it is who has the number now."""
+        count = len(self._readers) + len(self._writers) + 1
+        events = self._epoll.poll(0, count)
+        if self._suspects and not self._suspects.isdisjoint([number for number, _ in events]):
+            self._renew()
+            events = self._epoll.poll(0, count)
+        return events
+
     def _renew(self) -> None:
-        """Begin with a new set under the same number: the old one reports what nobody watches."""
+        """Put a new set in the old one's place: that reports what nobody watches.
+
+        Under the same number, in one step: wherever an interrupt falls, the set is one of both.
+        """
         fresh = select.epoll()
         for number in {*self._readers, *self._writers}:
             mask = (_READ if number in self._readers else 0) | (
@@ -160,11 +189,10 @@ class Readiness:
                 fresh.register(number, mask)
             except OSError:
                 self._forget(number)
-        earlier, earlier_fd = self._epoll, self._fd
-        self._fd = self._loop._attach_fileno(fresh.fileno(), self)
-        self._epoll = fresh
-        self._loop._detach_fileno(earlier_fd)
-        earlier.close()
+        self._fd.poll_stop()  # none is armed but after an interrupt; it would be of the old set
+        os.dup2(fresh.fileno(), self._epoll.fileno(), inheritable=False)
+        fresh.close()
+        self._suspects.clear()
 
     def receive_failed(self, exc: BaseException) -> None:
         """Cannot happen: there is no receive()."""
@@ -209,7 +237,8 @@ class ReadinessMethods:
 
     def remove_reader(self, fd: Any) -> bool:
         """Call the reader's callback no more; tell whether there was one."""
-        self._ensure_fd_no_transport(fd)
+        if self._closed_number(fd) is None:
+            self._ensure_fd_no_transport(fd)
         return self._remove_reader(fd)
 
     def add_writer(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
@@ -219,7 +248,8 @@ class ReadinessMethods:
 
     def remove_writer(self, fd: Any) -> bool:
         """Call the writer's callback no more; tell whether there was one."""
-        self._ensure_fd_no_transport(fd)
+        if self._closed_number(fd) is None:
+            self._ensure_fd_no_transport(fd)
         return self._remove_writer(fd)
 
     # The pipe transports of asyncio.unix_events call these.
@@ -245,9 +275,25 @@ class ReadinessMethods:
         if readiness is None:
             readiness = self._readiness = Readiness(self)  # type: ignore[arg-type]
         handle = self._new_handle(callback, args)
-        readiness.add(fileno_of(fd), event, handle)
+        number = fileno_of(fd)
+        readiness.add(number, event, handle)
+        if number is not fd:
+            readiness.remember(number, fd)
         return handle
 
     def _unwatch(self, fd: Any, event: int) -> bool:
         readiness = self._readiness
-        return readiness is not None and readiness.remove(fileno_of(fd), event)
+        if readiness is None:
+            return False
+        number = self._closed_number(fd)
+        return readiness.remove(fileno_of(fd) if number is None else number, event)
+
+    def _closed_number(self, fd: Any) -> int | None:
+        """Return what number a watched object had before it was closed; None: it is not closed."""
+        if isinstance(fd, int) or self._readiness is None:
+            return None
+        try:
+            fileno_of(fd)
+        except ValueError:
+            return self._readiness.number_of_closed(fd)
+        return None
