@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import signal
 import subprocess
 import sys
-import threading
 import traceback
-import warnings
 from pathlib import Path
 
 import pytest
-from garbage import collect
+from leaks import nothing_left, refusal
 
 import uringcore_cffi
 
 # Where the package is imported from: programs that tests start must see the same one.
 PACKAGE_PARENT = str(Path(uringcore_cffi.__file__).resolve().parent.parent)
 SUPPORT = str(Path(__file__).resolve().parent / "support")
-
-
-def refusal() -> str:
-    """Say why io_uring does not work here; empty when it does."""
-    try:
-        uringcore_cffi.new_event_loop().close()
-    except OSError as error:
-        return str(error)
-    return ""
-
 
 REFUSAL = refusal()
 
@@ -43,44 +30,11 @@ def _needs_io_uring() -> None:
         pytest.skip(REFUSAL)
 
 
-def open_descriptors() -> dict[str, str]:
-    """Return the open descriptors and what they are."""
-    found = {}
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            found[name] = os.readlink(f"/proc/self/fd/{name}")
-        except FileNotFoundError:
-            continue  # the listing's own
-    return found
-
-
 @pytest.fixture(autouse=True)
-def leak_check(monkeypatch: pytest.MonkeyPatch):
+def leak_check():
     """After every test: no descriptor, thread or operation is left over."""
-    closed = []
-    close = uringcore_cffi.UringEventLoop.close
-
-    @functools.wraps(close)
-    def noting_close(self):
-        was_closed = self.is_closed()
-        close(self)
-        if not was_closed:
-            closed.append(self.stats())
-
-    monkeypatch.setattr(uringcore_cffi.UringEventLoop, "close", noting_close)
-    collect()
-    descriptors = open_descriptors()
-    threads = threading.active_count()
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        collect()
-    new = {k: v for k, v in open_descriptors().items() if descriptors.get(k) != v}
-    assert not new, f"descriptors left open: {new}"
-    assert threading.active_count() == threads, "threads left running"
-    for stats in closed:
-        assert stats.in_flight == 0, stats
-        assert stats.stale == 0, stats
+    with nothing_left():
+        yield
 
 
 @pytest.fixture
