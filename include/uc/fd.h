@@ -35,6 +35,8 @@ enum uc_fd_flag {
     UC_FD_DATAGRAM = 1, /* messages with addresses, received as UC_EVENT_DATAGRAM */
     UC_FD_GATHER = 2,   /* pieces that arrive together and lie side by side come as one record of at
                            most UC_GATHER_BYTES; it has no UC_EVENT_PAYLOAD and cannot be kept */
+    UC_FD_SHARED = 4,   /* others accept from this listening socket as well: connections are asked
+                           for one at a time, so that each of them gets its turn */
 };
 
 /* Of what UC_FD_GATHER puts into one record. */

@@ -162,7 +162,8 @@ static int arm_read(uc_fd *fd)
     }
     if (fd->read_kind == UCI_KIND_ACCEPT) {
         operation.op = UCI_OP_ACCEPT;
-        if (uses(fd, UC_FEATURE_MULTISHOT_ACCEPT))
+        /* A multishot accept keeps its place at the head of the kernel's queue. */
+        if (uses(fd, UC_FEATURE_MULTISHOT_ACCEPT) && !(fd->flags & UC_FD_SHARED))
             operation.shape = UCI_OPERATION_MULTISHOT;
     } else {
         r = prepare_buffer(fd, &operation);

@@ -22,7 +22,7 @@ static int read_options(const struct uc_fd_options *given, struct uc_fd_options 
         if (r < 0)
             return r;
     }
-    CHECK_ARG(!(options->flags & ~(uint32_t)(UC_FD_DATAGRAM | UC_FD_GATHER)));
+    CHECK_ARG(!(options->flags & ~(uint32_t)(UC_FD_DATAGRAM | UC_FD_GATHER | UC_FD_SHARED)));
     CHECK_ARG(options->reserved == 0);
     CHECK_ARG(options->credit_ops <= CREDIT_OPS_MAX);
     CHECK_ARG(options->low_water <= options->high_water);

@@ -175,6 +175,32 @@ static void one_record_at_a_time_loses_no_connection(void **state)
     UCT_UNTIL(t, listener->accepts == 200);
 }
 
+/* Two rings stand for two processes that have inherited one listening socket. */
+static void who_shares_a_listening_socket_gets_a_share_of_the_connections(void **state)
+{
+    const struct uc_fd_options shared = {.size = sizeof(shared), .flags = UC_FD_SHARED};
+    int number = uct_listen(0, 512, 0);
+    uint16_t port = uct_port(number);
+    struct uct *both[2] = {*state, uct_open(NULL)};
+    struct uct_sink *listeners[2];
+
+    for (int i = 0; i < 2; i++) {
+        listeners[i] = uct_attach(both[i], i ? dup(number) : number, &shared);
+        assert_int_equal(uc_fd_accept_start(listeners[i]->fd), 0);
+        uct_turn(both[i], 0);
+    }
+    for (uint32_t made = 1; made <= 100; made++) {
+        uct_peer(both[0], uct_connect(port, 0));
+        for (uint32_t turn = 0; listeners[0]->accepts + listeners[1]->accepts < made; turn++)
+            uct_turn(both[turn % 2], 1000000);
+        for (int i = 0; i < 2; i++)
+            uct_turn(both[i], 0); /* both wait again */
+    }
+    assert_in_range(listeners[0]->accepts, 25, 75);
+    both[1]->fds_before += (int)(both[0]->peer_count + both[0]->accepted_count); /* the other's */
+    assert_true(uct_close(both[1]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +213,7 @@ int main(void)
         UCT_EVERYWHERE(what_does_not_listen_ends_with_an_error),
         UCT_EVERYWHERE(accepting_twice_is_refused),
         UCT_EVERYWHERE(one_record_at_a_time_loses_no_connection),
+        UCT_EVERYWHERE(who_shares_a_listening_socket_gets_a_share_of_the_connections),
     };
 
     return UCT_RUN("accept", tests);

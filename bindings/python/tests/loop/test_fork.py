@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import os
 import signal
 import socket
@@ -414,3 +415,45 @@ def test_closing_the_inherited_loop_in_the_child_leaves_the_parents_alone(loop, 
 
     fork(child).join()
     assert loop.run_until_complete(serve_and_talk()) == "talked"
+
+
+def _serve_a_share(listener, ready):
+    async def main():
+        ended = asyncio.Event()
+
+        async def answer(reader, writer):
+            if await reader.readline() == b"end\n":
+                ended.set()
+            writer.write(b"%d" % os.getpid())
+            writer.close()
+            await writer.wait_closed()
+
+        server = await asyncio.start_server(answer, sock=listener)
+        os.write(ready, b"r")
+        await ended.wait()
+        server.close()
+        await server.wait_closed()
+
+    uringcore_cffi.run(main())
+
+
+def test_processes_that_share_a_listening_socket_share_the_connections(fork):
+    with socket.create_server((HOST, 0)) as listener:
+        ready, far = os.pipe()
+        children = [fork(_serve_a_share, listener, far) for _ in range(2)]
+        for _ in children:
+            assert os.read(ready, 1) == b"r"
+
+        def ask(line):
+            with socket.create_connection(listener.getsockname(), timeout=20) as sock:
+                sock.sendall(line)
+                return int(sock.recv(100))
+
+        answered = collections.Counter(ask(b"who\n") for _ in range(100))
+        assert len(answered) == 2
+        assert min(answered.values()) >= 10
+        assert ask(b"end\n") != ask(b"end\n")  # who has ended accepts no more
+        for child in children:
+            child.join()
+        os.close(ready)
+        os.close(far)

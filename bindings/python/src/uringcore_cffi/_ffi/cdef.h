@@ -153,6 +153,7 @@ typedef struct uc_fd uc_fd;
 enum uc_fd_flag {
     UC_FD_DATAGRAM = 1,
     UC_FD_GATHER = 2,
+    UC_FD_SHARED = 4,
 };
 struct uc_fd_options {
     uint32_t size;

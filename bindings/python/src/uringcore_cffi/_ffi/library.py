@@ -106,6 +106,7 @@ class UcLib(Protocol):
     UC_SEND_REFERENCE: int
     UC_FD_DATAGRAM: int
     UC_FD_GATHER: int
+    UC_FD_SHARED: int
     UC_CLOSE_ABORT: int
     UC_CLOSE_KEEP: int
     UC_CLOSE_NOW: int

@@ -59,8 +59,10 @@ class Fd:
         options = ffi.new("struct uc_fd_options *")
         options.size = ffi.sizeof("struct uc_fd_options")
         options.cookie = cookie
-        # Payloads are copied out, never kept: the larger a record of a stream the better.
-        options.flags = lib.UC_FD_DATAGRAM if datagram else lib.UC_FD_GATHER
+        # Payloads are copied out, never kept: the larger a record of a stream the better. And who
+        # knows which other processes accept from a listening socket.
+        flags = lib.UC_FD_GATHER | lib.UC_FD_SHARED
+        options.flags = lib.UC_FD_DATAGRAM if datagram else flags
         ret_fd = ffi.new("uc_fd **")
         answer = lib.uc_fd_attach(ring.handle, fileno, options, ret_fd)
         if answer < 0:
