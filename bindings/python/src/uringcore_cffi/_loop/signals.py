@@ -12,11 +12,14 @@ import asyncio
 import errno
 import inspect
 import os
+import select
 import signal
 import socket
 import sys
 import threading
 import warnings
+import weakref
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Callable
 
 from uringcore_cffi._handles.events import CLOSED, RECV
@@ -26,8 +29,22 @@ if TYPE_CHECKING:
     from uringcore_cffi._loop.loop import UringEventLoop
 
 
-def _do_nothing(number: int, frame: Any) -> None:
-    """Stand as the handler: the number that is written is what the loop acts upon."""
+# Those that are not closed; of every loop of the process.
+_wakeups: weakref.WeakSet[SignalWakeup] = weakref.WeakSet()
+
+
+def _on_signal(number: int, frame: Any) -> None:
+    """Stand as Python's handler: the number was written, unless the socket was full."""
+    for wakeup in list(_wakeups):
+        wakeup.note(number)
+
+
+def _set_wakeup_fd(fileno: int) -> int:
+    """Have signals write there, or nowhere if it was closed; return where they did before."""
+    try:
+        return signal.set_wakeup_fd(fileno)
+    except (ValueError, OSError):
+        return signal.set_wakeup_fd(-1)
 
 
 class SignalWakeup:
@@ -38,6 +55,8 @@ class SignalWakeup:
     def __init__(self, loop: UringEventLoop) -> None:
         self._loop = loop
         self._previous: int | None = None
+        # Signals that came while the socket was perhaps full.
+        self._missed: set[int] = set()
         receiver, sender = socket.socketpair()
         receiver.setblocking(False)
         sender.setblocking(False)
@@ -50,6 +69,9 @@ class SignalWakeup:
             self._close()
             raise
         self._fd.recv_start()
+        self._room = select.poll()
+        self._room.register(self._sender, select.POLLOUT)
+        _wakeups.add(self)
 
     def _close(self) -> None:
         for number in (self._receiver, self._sender):
@@ -65,7 +87,10 @@ class SignalWakeup:
         """Make the handlers of the signals that came ready; go on if receiving has ended."""
         loop = self._loop
         if kind == RECV and result > 0:
-            ready = loop._handlers_of_signals(loop._memory[offset : offset + result])
+            numbers = loop._memory[offset : offset + result]
+            missed = self._missed.difference(numbers)
+            ready = loop._handlers_of_signals([*numbers, *missed])
+            self._missed = set()
             loop._ready += ready
             loop._cursor = following
         elif kind != CLOSED and self._fd is not None:
@@ -78,25 +103,45 @@ class SignalWakeup:
             self._previous = previous
 
     def uninstall(self) -> None:
-        """Put back what was there before."""
+        """Put back what was there before, unless somebody has put something else there since."""
         if self._previous is not None and threading.current_thread() is threading.main_thread():
-            signal.set_wakeup_fd(self._previous)
+            current = _set_wakeup_fd(self._previous)
+            if current != self._sender:
+                _set_wakeup_fd(current)
             self._previous = None
+
+    def note(self, number: int) -> None:
+        """Remember a signal whose number the socket may not have had room for."""
+        if number in self._loop._signal_handlers and not self._room.poll(0):
+            self._missed.add(number)
 
     def loop_closed(self) -> None:
         """Close both ends."""
         self._fd = None
+        _wakeups.discard(self)
+        for other in list(_wakeups):
+            if other._previous == self._sender:  # it would put back what is being closed
+                other._previous = -1 if self._previous is None else self._previous
         if threading.current_thread() is threading.main_thread():
             self.uninstall()
             # An interrupt may have kept install() from noting that it has installed us.
-            current = signal.set_wakeup_fd(-1)
+            current = _set_wakeup_fd(-1)
             if current != self._sender:
-                signal.set_wakeup_fd(current)
+                _set_wakeup_fd(current)
         self._close()
 
     def forked(self) -> None:
         """Close the child's copies; the parent's go on."""
         self.loop_closed()
+
+
+def _uninstall_in_child() -> None:
+    """Keep signals of a forked child from waking the parent: the pair is the same."""
+    for wakeup in list(_wakeups):
+        wakeup.uninstall()
+
+
+os.register_at_fork(after_in_child=_uninstall_in_child)
 
 
 class SignalMethods:
@@ -126,7 +171,7 @@ class SignalMethods:
             raise RuntimeError(str(exc)) from exc
         self._signal_handlers[sig] = handle
         try:
-            signal.signal(sig, _do_nothing)
+            signal.signal(sig, _on_signal)
             signal.siginterrupt(sig, False)  # restart what the signal interrupts elsewhere
         except OSError as exc:
             del self._signal_handlers[sig]
@@ -146,7 +191,7 @@ class SignalMethods:
         self._uninstall_signals()
         return True
 
-    def _handlers_of_signals(self, numbers: bytes) -> list[asyncio.Handle]:
+    def _handlers_of_signals(self, numbers: Iterable[int]) -> list[asyncio.Handle]:
         """Return the handlers to run for signals that came."""
         handles = []
         for number in numbers:
