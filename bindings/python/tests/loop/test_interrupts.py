@@ -10,37 +10,9 @@ import sys
 import threading
 
 import pytest
+from interrupts import Interrupter, Storm, Tracing
 
 import uringcore_cffi
-
-PACKAGE = os.path.dirname(os.path.abspath(uringcore_cffi.__file__))
-
-
-def is_loops_own(frame) -> bool:
-    """Tell whether a frame is the loop's own work.
-
-    It is not when the application called the method: that interrupt is the application's.
-    """
-    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
-        if frame.f_code.co_name in ("_run_once", "run_forever"):
-            return True
-        frame = frame.f_back
-    return False
-
-
-class Interrupter:
-    """Raises KeyboardInterrupt at the k-th call of a function of the package."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-        self.fired = False
-
-    def __call__(self, frame, event, _argument):
-        if event == "call" and not self.fired and is_loops_own(frame):
-            self.left -= 1
-            if self.left == 0:
-                self.fired = True
-                raise KeyboardInterrupt
 
 
 class Echo(asyncio.Protocol):
@@ -124,20 +96,6 @@ def echo_stream(loop, interrupt, messages=2000):
     return interrupts
 
 
-class Tracing:
-    """Installs a trace function for the time of a with block."""
-
-    def __init__(self, function) -> None:
-        self.function = function
-
-    def __enter__(self):
-        self.previous = sys.gettrace()
-        sys.settrace(self.function)
-
-    def __exit__(self, *_):
-        sys.settrace(self.previous)
-
-
 @pytest.mark.parametrize("first", range(1, 301, 50))
 def test_interrupt_at_any_call_loses_nothing(first):
     for at in range(first, first + 50):
@@ -147,22 +105,6 @@ def test_interrupt_at_any_call_loses_nothing(first):
             assert echo_stream(loop, Tracing(interrupter), messages=400) == interrupter.fired
         finally:
             loop.close()
-
-
-class Storm:
-    """Real signals whose handler interrupts the loop's own code, wherever it is."""
-
-    def __enter__(self):
-        self.previous = signal.signal(signal.SIGALRM, self.strike)
-        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0003)
-
-    def strike(self, _signum, frame):
-        if is_loops_own(frame):
-            raise KeyboardInterrupt
-
-    def __exit__(self, *_):
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, self.previous)
 
 
 @pytest.mark.skipif(

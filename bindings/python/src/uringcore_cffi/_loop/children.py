@@ -87,24 +87,30 @@ class ChildMethods:
         self.call_soon_threadsafe(self.call_soon, transport._process_exited, returncode)
 
     def _on_child_exit(self, pidfd: int, pid: int) -> None:
-        """Tell of the end, then reap; called again as long as that has not been done."""
-        transport = self._children[pidfd]
-        if transport is not None:
-            returncode = _peek(pid, transport)
-            if returncode is None:
-                return
-            # One turn later, so that callbacks for output that is there already come first.
-            tell = self._internal_handle(_tell_exit, (transport, returncode), None)
-            handle = self._internal_handle(self._ready.append, (tell,), None)
-            self._ready += (handle,)
-            self._children[pidfd] = None
-        self._remove_reader(pidfd)
+        """Have the end told and the child reaped; called again until both are done."""
+        transport = self._children.get(pidfd)
+        if transport is None:  # told already; or reaped, and an interrupt kept this from being
+            return  # cancelled in the turn in which it was due once more
+        returncode = _peek(pid, transport)
+        if returncode is None:
+            return
+        # One turn later, so that callbacks for output that is there already come first.
+        tell = self._internal_handle(_tell_exit, (transport, returncode), None)
+        later = self._internal_handle(self._ready.append, (tell,), None)
+        reap = self._internal_handle(self._reap, (pidfd, pid), None)
+        self._ready += (reap, later)
+        self._children[pidfd] = None
+
+    def _reap(self, pidfd: int, pid: int) -> None:
+        """Wait for a child whose end is told; may be done again after an interrupt."""
         try:
             os.waitpid(pid, 0)
         except ChildProcessError:
             logger.debug("process %d was waited for already", pid)
-        del self._children[pidfd]
-        os.close(pidfd)
+        self._remove_reader(pidfd)
+        if pidfd in self._children:
+            del self._children[pidfd]
+            os.close(pidfd)
 
     def _forget_children(self) -> None:
         """Watch no more: the loop is closed, or belongs to another process."""
