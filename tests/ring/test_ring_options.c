@@ -184,7 +184,7 @@ static void what_is_attached_is_checked(void **state)
     options = (struct uc_fd_options){.size = sizeof(options)};                                     \
     options.member = value;                                                                        \
     assert_int_equal(uc_fd_attach(t->ring, fd, &options, &handle), -EINVAL)
-    REFUSED(flags, 4);
+    REFUSED(flags, 8);
     REFUSED(reserved, 1);
     REFUSED(credit_ops, 17);
     REFUSED(low_water, 1); /* high_water is 0 */
