@@ -102,23 +102,25 @@ class Listener:
         if loop.get_debug():
             logger.debug("%r got a new connection: %r", self._server, conn)
         protocol = None
+        # Accepted before the server was closed, it is not lost; a closed server counts no more.
+        server = self._server if self._fd is not None else None
         try:
             protocol = self._protocol_factory()
             if self._tls is None:
-                SocketTransport(loop, conn, protocol, server=self._server)
+                SocketTransport(loop, conn, protocol, server=server)
             else:
-                self._connect_tls(conn, protocol)
+                self._connect_tls(conn, protocol, server)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
             conn.close()
             self._connect_failed(exc, protocol)
 
-    def _connect_tls(self, conn: socket.socket, protocol: Any) -> None:
+    def _connect_tls(self, conn: socket.socket, protocol: Any, server: Any) -> None:
         loop = self._loop
         waiter = loop.create_future()
         transport = loop._make_ssl_transport(
-            conn, protocol, waiter=waiter, server_side=True, server=self._server, **self._tls or {}
+            conn, protocol, waiter=waiter, server_side=True, server=server, **self._tls or {}
         )
 
         def on_handshake(waiter: asyncio.Future[None]) -> None:
