@@ -22,6 +22,7 @@ class Tests(unittest.TestCase):
         pass
 
     def test_b_fails(self):
+        print("what it says")
         self.assertEqual(1, 2)
 
     def test_c_is_skipped(self):
@@ -119,6 +120,7 @@ def test_every_test_gets_its_outcome_and_a_hang_or_a_crash_costs_itself_alone(ru
     assert lines["test_b_fails"] == "AssertionError: 1 != 2"
     assert lines["test_e_hangs"].startswith("hung for 1 s in wait(), threading.py:")
     assert lines["test_f_crashes"].endswith("SIGABRT")
+    assert [one.output for one in result.outcomes if one.output] == ["what it says"]
     assert result.on_loop == 2
     assert result.not_selected == 1
     counted = totals([InterpreterResult(find_one(sys.executable), [result])])

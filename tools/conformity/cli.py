@@ -54,7 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--loop", default=OURS, metavar="MODULE:FACTORY", help=f"the loop under test ({OURS})"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome there")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write all of it there, output too",
+    )
     parser.add_argument(
         "--test-seconds",
         type=float,

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conformity.inside.reporting import BEGINNING
 from conformity.results import FAILED, ModuleResult, Outcome
 from conformity.selection import Module
 from conformity.subjects import Subject
@@ -79,7 +80,7 @@ class Process:
         (folder / "job.json").write_text(job)
         self._log = open(folder / "log", "w+b")
         self._process = subprocess.Popen(
-            [subject.python, "-m", "conformity.inside", folder / "job.json"],
+            [subject.python, "-u", "-m", "conformity.inside", folder / "job.json"],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
@@ -183,6 +184,15 @@ def _take(
         progress.finished = True
 
 
+def _add_output(outcomes: list[Outcome], log: str) -> None:
+    """Give the failed tests of a process what stands in its log of them."""
+    pieces = re.split(rf"^{BEGINNING}(.*)\n", log, flags=re.MULTILINE)
+    written = dict(zip(pieces[1::2], pieces[2::2]))
+    for one in outcomes:
+        if one.outcome == FAILED and not one.output:
+            one.output = written.get(one.test, "").strip()
+
+
 def _run_process(
     subject: Subject, job: Job, name: str, result: ModuleResult, into: list[Outcome],
     limits: Limits, hear: Hear,
@@ -205,6 +215,7 @@ def _run_process(
             log = process.log()
             process.close()
             os.close(source)
+    _add_output(into, log)
     if progress.finished:
         return False
     detail = explain_end(status, log, limits)

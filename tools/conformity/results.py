@@ -22,6 +22,7 @@ class Outcome:
     detail: str = ""
     loops: int = 0
     seconds: float = 0.0
+    output: str = ""  # of a failed test: what was written while it ran
 
     @property
     def last_line(self) -> str:

@@ -6,7 +6,6 @@ import contextlib
 import faulthandler
 import json
 import os
-import sys
 import time
 import unittest
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ from typing import Any
 
 # tests put other objects into sys.stderr
 STDERR = 2
+# begins a line of the log in front of what a test writes
+BEGINNING = "=== "
 _WORST = ("passed", "skipped", "failed")
 
 
@@ -74,6 +75,7 @@ class ReportingResult(unittest.TestResult):
         super().startTest(test)
         self._rearm()
         self._report.send(start=test.id())
+        os.write(STDERR, f"\n{BEGINNING}{test.id()}\n".encode())
         self._begin()
 
     def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802
@@ -109,7 +111,6 @@ class ReportingResult(unittest.TestResult):
         except Exception:
             detail = repr(error[1])
         self._note(test, "failed", detail)
-        print(f"--- {test}\n{detail}", file=sys.stderr, flush=True)
 
     def addError(self, test: Any, err: Any) -> None:  # noqa: N802
         """An exception, of a test or of a fixture."""
