@@ -624,3 +624,34 @@ def test_an_accepted_socket_gets_tls(loop, certificates):
             await soon(theirs.lost)
 
     loop.run_until_complete(main())
+
+
+@pytest.mark.parametrize("how", ["refused", "cancelled"])
+def test_a_given_socket_is_closed_when_the_handshake_fails(loop, certificates, how):
+    """It was handed over: a wrong certificate or a cancellation closes it, once."""
+
+    async def main():
+        async with Served(ssl=certificates.server()) as served:
+            sock = socket.create_connection(served.address, 20)
+            sock.setblocking(False)
+            task = asyncio.ensure_future(
+                loop.create_connection(
+                    Recorder,
+                    sock=sock,
+                    ssl=certificates.client(trusting=how == "cancelled"),
+                    server_hostname=NAME,
+                )
+            )
+            if how == "cancelled":
+                await turns(1)
+                task.cancel()
+            with pytest.raises((ssl.SSLError, asyncio.CancelledError)):
+                await soon(task)
+            await until(lambda: sock.fileno() == -1)
+            with socket.create_connection(served.address, 20) as stranger:
+                await turns(5)
+                assert stranger.getpeername() == served.address
+            await until(lambda: len(served.protocols) == 2)
+            await turns(10)
+
+    loop.run_until_complete(main())

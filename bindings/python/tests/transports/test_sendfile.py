@@ -51,9 +51,8 @@ def test_a_second_file_does_not_disturb_the_first(loop, file):
         with peer:
             first = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
             await turns(3)
-            with open(file.name, "rb") as other:
-                with pytest.raises(RuntimeError, match="in progress"):
-                    await loop.sendfile(protocol.transport, other)
+            with pytest.raises(RuntimeError, match="in progress"), open(file.name, "rb") as other:
+                await loop.sendfile(protocol.transport, other)
             with pytest.raises(RuntimeError, match="in progress"):
                 protocol.transport.write(b"in between")
             assert not protocol.transport.is_reading()

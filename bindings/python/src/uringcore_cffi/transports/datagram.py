@@ -233,12 +233,18 @@ class _Empty(bytes):
         return True
 
 
-class ReadinessDatagramTransport(SelectorDatagramTransport):  # type: ignore[misc]
-    """asyncio's own transport, over the loop's add_reader()."""
+class ReadinessDatagramTransport(
+    SelectorDatagramTransport,  # type: ignore[misc]
+    asyncio.DatagramTransport,
+):
+    """asyncio's own transport, over the loop's add_reader().
+
+    asyncio's is no DatagramTransport in every version of Python.
+    """
 
     __repr__ = SocketOwner.__repr__
 
-    def sendto(self, data: bytes | bytearray | memoryview, addr: Any = None) -> None:
+    def sendto(self, data: Any, addr: Any = None) -> None:
         """Send one datagram, which may be empty, to ``addr`` or to the connected peer."""
         if isinstance(data, (bytes, bytearray, memoryview)) and not len(data):
             data = _Empty()
