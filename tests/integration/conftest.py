@@ -1,6 +1,6 @@
 """Fixtures for tests with libraries of others: the loop under test, servers, certificates.
 
-``--loop MODULE:FACTORY`` runs the same tests on another loop: ``--loop asyncio:new_event_loop``
+``--loop MODULE:FACTORY`` runs the same tests on another loop: ``--loop asyncio:SelectorEventLoop``
 tells whether a failure is ours.
 """
 

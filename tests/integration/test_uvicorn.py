@@ -117,8 +117,10 @@ def test_two_workers_share_a_port_and_a_killed_one_is_replaced(run, start, repor
 
     async def answering(wanted: int) -> set[int]:
         seen: set[int] = set()
-        while len(seen) < wanted:  # a new connection each time: who accepts it answers
-            async with httpx.AsyncClient(base_url=url, timeout=20) as client:
+        # a connection for each request: who accepts it answers
+        limits = httpx.Limits(max_keepalive_connections=0)
+        async with httpx.AsyncClient(base_url=url, timeout=20, limits=limits) as client:
+            while len(seen) < wanted:
                 seen.add(int((await client.get("/process")).text))
         return seen
 

@@ -62,7 +62,7 @@ def nothing_left() -> Iterator[None]:
     undo = watch_closing(closed.append)
     collect()
     descriptors = open_descriptors()
-    threads = threading.active_count()
+    threads = set(threading.enumerate())
     try:
         yield
     finally:
@@ -72,7 +72,8 @@ def nothing_left() -> Iterator[None]:
         collect()
     new = {k: v for k, v in open_descriptors().items() if descriptors.get(k) != v}
     assert not new, f"descriptors left open: {new}"
-    assert threading.active_count() == threads, "threads left running"
+    left = set(threading.enumerate()) - threads
+    assert not left, f"threads left running: {left}"
     for stats in closed:
         assert stats.in_flight == 0, stats
         assert stats.stale == 0, stats
