@@ -17,7 +17,7 @@ from uringcore_cffi._loop.children import ChildMethods
 from uringcore_cffi._loop.compat import TLS_TIMEOUTS
 from uringcore_cffi._loop.dispatch import Endpoint, discard, dispatch, dispatch_debug
 from uringcore_cffi._loop.internals import explain_missing
-from uringcore_cffi._loop.readiness import ReadinessMethods
+from uringcore_cffi._loop.readiness import Readiness, ReadinessMethods
 from uringcore_cffi._loop.scheduler import Scheduler
 from uringcore_cffi._loop.sendfile import SendfileMethods
 from uringcore_cffi._loop.servers import Listener
@@ -91,6 +91,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         self._signals: SignalWakeup | None = None
         self._signal_handlers = {}
         self._children = {}
+        self._ask_first: Readiness | None = None
         self._unix_server_sockets = {}
         self._final_stats: Stats | None = None
         self._settled = False  # at the end: the kernel has let go of everything
@@ -164,6 +165,8 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
             timeout_ns = int(min(delay, _SLEEP_MAX) * 1e9) + 1 if delay > 0 else 0
         else:
             timeout_ns = -1
+        if self._ask_first is not None and self._ask_first.ask():
+            timeout_ns = 0
         count = self._wait(timeout_ns)
         if count:
             self._take(count)
@@ -337,7 +340,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         # Kept: tasks of the parent that wait for them would complain if they were collected.
         self._inherited = endpoints
         self._signals = None
-        self._readiness = None
+        self._readiness = self._ask_first = None
         self._forget_children()
         if self._in_turn:
             self._install_signals()

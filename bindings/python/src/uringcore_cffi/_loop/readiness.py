@@ -32,6 +32,7 @@ _WRITE = select.EPOLLOUT
 # As asyncio's selector has it: an error or a hang-up wakes both.
 _WAKES_READER = ~select.EPOLLOUT
 _WAKES_WRITER = ~select.EPOLLIN
+_PASS_BY_MAX = 63
 
 
 def fileno_of(fd: Any) -> int:
@@ -50,8 +51,12 @@ def fileno_of(fd: Any) -> int:
 class Readiness:
     """The epoll set, who is called for which descriptor, and the endpoint of the ring's poll.
 
-    Class invariant: while a descriptor is watched, a poll of the set is armed or its record is
-    about to be handed out.
+    Arming a poll of a set that is ready costs twice what asking the set costs. So what was ready is
+    asked again at the beginning of the next turn (``loop._ask_first``), and the ring's poll is armed
+    when the answer is no. Where it was no in vain, that is tried less and less often.
+
+    Class invariant: while a descriptor is watched, a poll of the set is armed, or its record is
+    about to be handed out, or the set is asked before the loop waits.
     """
 
     receive = None
@@ -68,6 +73,8 @@ class Readiness:
         _sets.add(self)
         self._fd: Fd = loop._attach_fileno(self._epoll.fileno(), self)
         self._armed = False
+        # How many records pass by before the set is asked again, and how many did the last time.
+        self._pass_by = self._passed_by = 0
 
     def add(self, number: int, event: int, handle: asyncio.Handle) -> None:
         """Have ``handle`` called whenever ``event`` is there, instead of an earlier one."""
@@ -137,7 +144,7 @@ class Readiness:
                 handle.cancel()
 
     def _arm(self) -> None:
-        if not self._armed:
+        if not self._armed and self._loop._ask_first is None:
             check_answer(self._fd.poll(select.POLLIN), "uc_fd_poll")
             self._armed = True
 
@@ -145,11 +152,38 @@ class Readiness:
         """Make ready who is to be called; may be done again until the commit."""
         if kind != POLL:
             return
-        loop = self._loop
+        ready = self._find_ready()
+        self._armed = False
+        if self._pass_by:
+            self._pass_by -= 1
+            self._arm()
+        else:
+            self._loop._ask_first = self
+        self._loop._ready += ready
+        self._loop._cursor = following
+
+    def ask(self) -> bool:
+        """Make ready who is to be called; tell whether there is somebody. If not, arm the poll."""
+        ready = self._find_ready()
+        if ready:
+            self._passed_by = 0
+            self._loop._ready += ready
+            return True
+        self._passed_by = self._pass_by = min(2 * self._passed_by + 1, _PASS_BY_MAX)
+        self._loop._ask_first = None
+        self._arm()
+        return False
+
+    def _find_ready(self) -> list[Any]:
+        """Ask the set who is ready, and be sure that it is who has the number now."""
         readers, writers = self._readers, self._writers
+        count = len(readers) + len(writers) + 1
+        events = self._epoll.poll(0, count)
+        if self._suspects and not self._suspects.isdisjoint([number for number, _ in events]):
+            self._renew()
+            events = self._epoll.poll(0, count)
         ready = []
-        strangers = False
-        for number, mask in self._poll():
+        for number, mask in events:
             reader = readers.get(number) if mask & _WAKES_READER else None
             writer = writers.get(number) if mask & _WAKES_WRITER else None
             if reader is not None:
@@ -157,23 +191,8 @@ class Readiness:
             if writer is not None:
                 ready.append(writer)
             elif reader is None:
-                strangers = True
-        if strangers:
-            self._renew()
-        self._armed = False
-        if readers or writers:
-            self._arm()
-        loop._ready += ready
-        loop._cursor = following
-
-    def _poll(self) -> list[tuple[int, int]]:
-        """Ask the set who is ready, and be sure that it is who has the number now."""
-        count = len(self._readers) + len(self._writers) + 1
-        events = self._epoll.poll(0, count)
-        if self._suspects and not self._suspects.isdisjoint([number for number, _ in events]):
-            self._renew()
-            events = self._epoll.poll(0, count)
-        return events
+                self._suspects.add(number)  # nobody's: the next time, the set is replaced
+        return ready
 
     def _renew(self) -> None:
         """Put a new set in the old one's place: that reports what nobody watches.
@@ -190,6 +209,7 @@ class Readiness:
             except OSError:
                 self._forget(number)
         self._fd.poll_stop()  # none is armed but after an interrupt; it would be of the old set
+        self._armed = False
         os.dup2(fresh.fileno(), self._epoll.fileno(), inheritable=False)
         fresh.close()
         self._suspects.clear()
