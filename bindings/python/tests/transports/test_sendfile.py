@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 
@@ -138,6 +139,26 @@ def test_closing_the_loop_in_the_middle_of_a_file_leaves_nothing(loop, file):
         task._log_destroy_pending = False
         loop.close()
         del task
+
+
+def test_closing_the_loop_while_a_file_waits_for_its_peer_leaves_nothing(loop, file):
+    async def main():
+        protocol, peer = await connect(loop)
+        transport = protocol.transport
+        task = loop.create_task(loop.sendfile(transport, file))
+        await turns(1)
+        first = transport._sendfile_waiter
+        while transport._sendfile_waiter is first:  # until there is no room
+            await asyncio.sleep(0)
+        return task, transport, peer
+
+    task, transport, peer = loop.run_until_complete(main())
+    with peer:
+        task._log_destroy_pending = False
+        loop.close()
+        del task, transport
+        with pytest.warns(ResourceWarning, match="unclosed transport"):
+            gc.collect()
 
 
 def test_a_file_that_shrinks_ends_early(loop, tmp_path):

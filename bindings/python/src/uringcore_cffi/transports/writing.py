@@ -165,7 +165,7 @@ class WriteSide(FlowControl):
 
     def _wake_sendfile(self) -> None:
         waiter = self._sendfile_waiter
-        if waiter is not None and not waiter.done():
+        if waiter is not None and not waiter.done() and not self._loop.is_closed():
             waiter.set_result(None)
 
     def _end_sendfile(self) -> None:
