@@ -127,19 +127,34 @@ def test_every_test_gets_its_outcome_and_a_hang_or_a_crash_costs_itself_alone(ru
     assert counted == {PASSED: 2, FAILED: 1, SKIPPED: 5}
 
 
-def test_only_what_failed_runs_on_stock_asyncio(run):
-    _, started = run(TESTS, keyword="_fails")
-    assert (
-        started
-        == [
-            "test_b_fails",
-            "test_d_fails_in_a_part",
-            "test_h_fails_on_the_foreign_loop",
-        ]
-        * 2
-    )
+def test_a_module_with_failures_runs_on_stock_asyncio_too(run):
+    _, started = run(TESTS, keyword="_fails_on")
+    assert started == ["test_h_fails_on_the_foreign_loop"] * 2
+    result, started = run(TESTS, keyword="_passes")
+    assert started == ["test_a_passes"]
+    assert result.stock == []
     result, _ = run(TESTS, keyword="_passes", all_on_stock=True)
     assert [one.outcome for one in result.stock] == [PASSED]
+
+
+NEIGHBOURS = """
+import unittest
+
+class Tests(unittest.TestCase):
+    done = False
+
+    def test_a_leaves_something_behind(self):
+        type(self).done = True
+        self.fail()
+
+    def test_b_needs_it(self):
+        self.assertTrue(self.done)
+"""
+
+
+def test_a_test_that_is_left_out_runs_in_its_place(run):
+    result, _ = run(NEIGHBOURS, skips=[Skip("*.test_a_*", "a reason")])
+    assert outcomes(result) == {"test_b_needs_it": PASSED}
 
 
 def test_a_test_that_passes_although_left_out_is_stale(run):

@@ -8,7 +8,7 @@ One noun per module:
 - skips: the tests that are left out (skips.toml), and whether the list is honest
 - processes: one test module in a process of its own, with time limits
 - results: what became of a test, a module, an interpreter
-- campaign: all modules on all interpreters; failed tests again on stock asyncio
+- campaign: all modules on all interpreters; those with failures again on stock asyncio
 - tables: what is shown in the terminal
 - inside/: what runs in the interpreter under test; it imports nothing of the others
 """

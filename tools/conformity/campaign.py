@@ -1,4 +1,4 @@
-"""All modules on all interpreters; failed tests once more on stock asyncio."""
+"""All modules on all interpreters; those with failures once more on stock asyncio."""
 
 from __future__ import annotations
 
@@ -45,11 +45,13 @@ class Watcher(Protocol):
 def _run_on_stock(
     subject: Subject, plan: Plan, job: Job, result: ModuleResult, watcher: Watcher
 ) -> None:
-    """What has failed, or everything, on stock asyncio: whose fault is it?"""
-    failed = tuple(one.test for one in result.outcomes if one.outcome == FAILED)
-    if not failed and not plan.all_on_stock:
+    """A module in which something has failed on stock asyncio: whose fault is it?
+
+    All of it, because a test may fail for want of what another one leaves behind.
+    """
+    if not result.count(FAILED) and not plan.all_on_stock:
         return
-    stock = dataclasses.replace(job, loop=None, only=None if plan.all_on_stock else failed)
+    stock = dataclasses.replace(job, loop=None)
     result.stock = run_module(subject, stock, plan.limits, watcher.hear).outcomes
     fails_there = {one.test for one in result.stock if one.outcome == FAILED}
     for one in result.outcomes:
@@ -66,9 +68,6 @@ def run_one(
     result = run_module(subject, job, plan.limits, watcher.hear)
     if plan.list_only or result.absent:
         return result
-    if result.left_out:
-        listed = dataclasses.replace(job, run_left_out=True)
-        result.left_out_outcomes = run_module(subject, listed, plan.limits, watcher.hear).outcomes
     _run_on_stock(subject, plan, job, result, watcher)
     return result
 

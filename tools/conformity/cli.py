@@ -30,8 +30,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tools/conformance",
         description="Runs CPython's own asyncio tests with our loop in the place of asyncio's. "
-        "What fails is run on stock asyncio too: what fails there as well is the interpreter's own "
-        "failure. The last line is 'N passed, N failed, N skipped'.",
+        "A module with failures runs on stock asyncio too: what fails there as well is the "
+        "interpreter's own failure. The last line is 'N passed, N failed, N skipped'.",
     )
     parser.add_argument("--all", action="store_true", help="every CPython from 3.9 on that is here")
     parser.add_argument(

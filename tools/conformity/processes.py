@@ -45,9 +45,7 @@ class Job:
     loop: str | None  # module:factory; None is stock asyncio
     left_out: tuple[str, ...] = ()  # patterns of the skip list
     keyword: str = ""
-    only: tuple[str, ...] | None = None
     list_only: bool = False
-    run_left_out: bool = False
 
     def as_json(self, name: str, done: list[str], limits: Limits, fileno: int) -> str:
         """What conformity.inside reads."""
@@ -59,9 +57,7 @@ class Job:
                 "without_classes": self.module.without_classes,
                 "left_out": self.left_out,
                 "keyword": self.keyword,
-                "only": self.only,
                 "list": self.list_only,
-                "run_left_out": self.run_left_out,
                 "done": done,
                 "test_seconds": limits.test_seconds,
                 "report_fd": fileno,
@@ -242,16 +238,17 @@ def run_module(subject: Subject, job: Job, limits: Limits, hear: Hear) -> Module
         if not result.absent:
             break
     if not job.list_only:
-        _fail_what_was_not_run(job, result)
+        _fail_what_was_not_run(result)
+    result.part()
     result.seconds = time.monotonic() - started
     return result
 
 
-def _fail_what_was_not_run(job: Job, result: ModuleResult) -> None:
+def _fail_what_was_not_run(result: ModuleResult) -> None:
     """A test that nothing was heard of has not passed."""
     heard = {one.test for one in result.outcomes}
     result.outcomes += [
         Outcome(test, FAILED, "not run: the module was given up")
-        for test in (result.left_out if job.run_left_out else result.tests)
+        for test in result.tests
         if test not in heard
     ]

@@ -44,6 +44,13 @@ class ModuleResult:
     seconds: float = 0.0
     absent: bool = False  # this Python does not have the module
 
+    def part(self) -> None:
+        """Put the tests on the skip list apart from the others."""
+        listed = set(self.left_out)
+        self.left_out_outcomes = [one for one in self.outcomes if one.test in listed]
+        self.outcomes = [one for one in self.outcomes if one.test not in listed]
+        self.tests = [test for test in self.tests if test not in listed]
+
     def count(self, outcome: str) -> int:
         """How many ended so."""
         return sum(one.outcome == outcome for one in self.outcomes)

@@ -47,9 +47,7 @@ def _run(job: dict[str, Any], report: Report) -> None:
     if job["list"]:
         return
     done = set(job["done"])
-    chosen = [
-        test for test in (left_out if job["run_left_out"] else tests) if test.id() not in done
-    ]
+    chosen = [test for test in tests if test.id() not in done]
     result = ReportingResult(report, injection, job["test_seconds"])
     with result.watchdog():
         unittest.TestSuite(chosen).run(result)
