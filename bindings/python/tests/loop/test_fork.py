@@ -457,3 +457,49 @@ def test_processes_that_share_a_listening_socket_share_the_connections(fork):
             child.join()
         os.close(ready)
         os.close(far)
+
+
+class ForkingAtData(asyncio.Protocol):
+    """Forks when data comes, while the data of others is still to be handed out."""
+
+    def __init__(self, shared):
+        self.shared = shared
+
+    def data_received(self, data):
+        self.shared["received"].append(data)
+        if self.shared["child"] is None:
+            self.shared["child"] = os.fork()
+            self.shared["forked"] = len(self.shared["received"])
+
+
+def test_a_child_forked_by_a_protocol_is_not_handed_the_parents_data(loop):
+    """What one wait has brought belongs to the parent, from the fork on."""
+    shared = {"received": [], "child": None, "forked": 0}
+    pairs = [socket.socketpair() for _ in range(5)]
+
+    async def main():
+        transports = []
+        for ours, _ in pairs:
+            ours.setblocking(False)
+            transport, _ = await loop.create_connection(lambda: ForkingAtData(shared), sock=ours)
+            transports.append(transport)
+        await asyncio.sleep(0)
+        for _, peer in pairs:
+            peer.send(b"x")
+        while len(shared["received"]) < 5 and shared["child"] != 0:
+            await asyncio.sleep(0)
+        if shared["child"] != 0:
+            for transport in transports:
+                transport.close()
+            await asyncio.sleep(0)
+
+    try:
+        loop.run_until_complete(main())
+    finally:
+        if shared["child"] == 0:
+            os._exit(0 if len(shared["received"]) == shared["forked"] else 1)
+    for _, peer in pairs:
+        peer.close()
+    assert shared["forked"] < 5
+    _, status = os.waitpid(shared["child"], 0)
+    assert os.waitstatus_to_exitcode(status) == 0

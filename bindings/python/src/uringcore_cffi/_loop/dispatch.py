@@ -6,6 +6,10 @@ done twice; the commit point stands directly before user code is called. So an i
 place loses no record and delivers none twice: what was not committed is dispatched again when
 the loop runs again.
 
+As in asyncio, what was ready before comes before what has arrived. So records are handed out
+first, but only if nothing was ready (``loop._direct``) do they call protocols at once; else the
+call takes its place behind in the ready queue.
+
 The interpreter looks for signals at calls and backward jumps, not between other instructions.
 Where two effects must go together they stand next to each other without a call between them.
 (CPython 3.9 and PyPy look at nearly every instruction: there an interrupt may still fall between
@@ -47,6 +51,7 @@ def dispatch(loop: UringEventLoop) -> None:
     """Hand out the rest of the loop's batch."""
     endpoints = loop._endpoints
     memory = loop._memory
+    direct = loop._direct
     following = loop._cursor
     for kind, result, flags, offset, cookie in loop._batch[following:]:
         following += 1
@@ -56,7 +61,7 @@ def dispatch(loop: UringEventLoop) -> None:
             _orphan(kind, result)
             loop._cursor = following
             continue
-        if kind == RECV and result > 0 and (receive := endpoint.receive) is not None:
+        if direct and kind == RECV and result > 0 and (receive := endpoint.receive) is not None:
             data = memory[offset : offset + result]
             loop._cursor = following
             try:
@@ -75,18 +80,24 @@ def dispatch(loop: UringEventLoop) -> None:
         loop._cursor = following
 
 
+def dispatch_part(loop: UringEventLoop, end: int) -> None:
+    """Hand out the loop's batch up to the record numbered ``end``."""
+    whole = loop._batch
+    loop._batch = whole[:end]
+    try:
+        dispatch(loop)
+    finally:
+        if loop._batch:  # else this is a forked child, and the batch was the parent's
+            loop._batch = whole
+
+
 def dispatch_debug(loop: UringEventLoop) -> None:
     """Hand out the batch record by record, with warnings of slow receivers."""
-    whole = loop._batch
-    while loop._cursor < len(whole):
-        following = loop._cursor + 1
+    while loop._cursor < len(loop._batch):
+        cookie = loop._batch[loop._cursor][-1]
         start = loop.time()
-        loop._batch = whole[:following]
-        try:
-            dispatch(loop)
-        finally:
-            loop._batch = whole
-        loop._warn_if_slow(loop._endpoints.get(whole[following - 1][-1]), loop.time() - start)
+        dispatch_part(loop, loop._cursor + 1)
+        loop._warn_if_slow(loop._endpoints.get(cookie), loop.time() - start)
 
 
 def discard(records: list[Record]) -> None:

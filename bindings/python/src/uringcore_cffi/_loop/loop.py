@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import itertools
+import os
 import socket
 import time
+import weakref
 from asyncio.log import logger
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -15,7 +17,12 @@ from uringcore_cffi._handles.pool import Pool, PoolStats
 from uringcore_cffi._handles.ring import SQPOLL_OFF, Info, Ring, Stats
 from uringcore_cffi._loop.children import ChildMethods
 from uringcore_cffi._loop.compat import TLS_TIMEOUTS
-from uringcore_cffi._loop.dispatch import Endpoint, discard, dispatch, dispatch_debug
+from uringcore_cffi._loop.dispatch import (
+    Endpoint,
+    discard,
+    dispatch,
+    dispatch_debug,
+)
 from uringcore_cffi._loop.internals import explain_missing
 from uringcore_cffi._loop.readiness import Readiness, ReadinessMethods
 from uringcore_cffi._loop.scheduler import Scheduler
@@ -81,6 +88,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         # The batch of records and the position in it (see dispatch.py).
         self._batch: list[Record] = []
         self._cursor = 0
+        self._direct = True  # nothing was ready before: data goes to protocols at once
         self._next_cookie: Callable[[], int] = itertools.count(1).__next__
         self._endpoints: dict[int, Endpoint] = {}  # by cookie
         self._transports: dict[int, Any] = {}  # by descriptor, not closing
@@ -97,6 +105,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         self._settled = False  # at the end: the kernel has let go of everything
         self._info = self._ring.info()
         self._closed = False
+        _loops.add(self)
 
     # What the loop tells of itself
 
@@ -172,10 +181,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
             self._take(count)
         if heap:
             self._ready_due_timers()
-        if self._debug:
-            self._run_ready_debug()
-        else:
-            self._run_ready()
+        self._run_ready()
 
     def _take(self, count: int) -> None:
         """Hand out the batch that the wait has brought."""
@@ -191,6 +197,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         self._dispatch()
 
     def _dispatch(self) -> None:
+        self._direct = not self._ready
         if self._debug:
             dispatch_debug(self)
         else:
@@ -324,21 +331,30 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
 
     # Fork
 
-    def _after_fork(self) -> None:
-        """Begin anew in a forked child: what was attached is the parent's business."""
-        self._ring.reinit()
-        self._memory = self._ring.pool.memory
+    def _forget_records(self) -> None:
+        """Hand out no more of the parent's data in a child, from the first moment on."""
         self._batch = []
         self._cursor = 0
-        endpoints, self._endpoints = self._endpoints, {}
+        for endpoint in self._endpoints.values():
+            if isinstance(endpoint, SocketOwner):
+                endpoint._drop_kept()
+        self._inherited.update(self._endpoints)
+        self._endpoints.clear()
+        if self._readiness is not None:
+            self._readiness.forked()
+
+    def _after_fork(self) -> None:
+        """Begin anew in a forked child: what was attached is the parent's business."""
+        self._forget_records()
+        self._ring.reinit()
+        self._memory = self._ring.pool.memory
         self._transports.clear()
         self._sockets.clear()
         self._listeners.clear()
         self._sweep_at = SWEEP_MIN_SOCKETS
-        for endpoint in endpoints.values():
+        # They are kept: tasks of the parent that wait for them would complain of being collected.
+        for endpoint in self._inherited.values():
             endpoint.forked()
-        # Kept: tasks of the parent that wait for them would complain if they were collected.
-        self._inherited = endpoints
         self._signals = None
         self._readiness = self._ask_first = None
         self._forget_children()
@@ -372,15 +388,16 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         """Free the ring and close what is open, whatever went wrong before."""
         self._memory = b""
         self._ring.free()
+        if inherited:
+            self._forget_records()
+            for endpoint in self._inherited.values():
+                endpoint.forked()
         endpoints, self._endpoints = self._endpoints, {}
         self._transports.clear()
         self._sockets.clear()
         self._listeners.clear()
         for endpoint in endpoints.values():
-            if inherited:
-                endpoint.forked()
-            else:
-                endpoint.loop_closed()
+            endpoint.loop_closed()
         self._forget_children()
         self._remove_signal_handlers()
 
@@ -405,6 +422,17 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         ring.taken()
         self._final_stats = ring.stats()
         self._settled = self._final_stats.in_flight == 0
+
+
+_loops: weakref.WeakSet[UringEventLoop] = weakref.WeakSet()
+
+
+def _forget_records() -> None:
+    for loop in list(_loops):
+        loop._forget_records()
+
+
+os.register_at_fork(after_in_child=_forget_records)
 
 
 def _unsettled(stats: Stats) -> bool:

@@ -17,7 +17,6 @@ import asyncio
 import errno
 import os
 import select
-import weakref
 from typing import TYPE_CHECKING, Any, Callable
 
 from uringcore_cffi._ffi.errors import check_answer
@@ -51,9 +50,9 @@ def fileno_of(fd: Any) -> int:
 class Readiness:
     """The epoll set, who is called for which descriptor, and the endpoint of the ring's poll.
 
-    Arming a poll of a set that is ready costs twice what asking the set costs. So what was ready is
-    asked again at the beginning of the next turn (``loop._ask_first``), and the ring's poll is armed
-    when the answer is no. Where it was no in vain, that is tried less and less often.
+    Arming a poll of a set that is ready costs twice what asking the set costs. So a set that was
+    ready is asked again at the beginning of the next turn (``loop._ask_first``), and the ring's
+    poll is armed when the answer is no. Where it often is, that is tried less and less often.
 
     Class invariant: while a descriptor is watched, a poll of the set is armed, or its record is
     about to be handed out, or the set is asked before the loop waits.
@@ -70,7 +69,6 @@ class Readiness:
         # Numbers whose file was closed while watched: should they be reported, it may be of it.
         self._suspects: set[int] = set()
         self._epoll = select.epoll()
-        _sets.add(self)
         self._fd: Fd = loop._attach_fileno(self._epoll.fileno(), self)
         self._armed = False
         # How many records pass by before the set is asked again, and how many did the last time.
@@ -183,6 +181,7 @@ class Readiness:
             self._renew()
             events = self._epoll.poll(0, count)
         ready = []
+        strangers = False
         for number, mask in events:
             reader = readers.get(number) if mask & _WAKES_READER else None
             writer = writers.get(number) if mask & _WAKES_WRITER else None
@@ -191,7 +190,9 @@ class Readiness:
             if writer is not None:
                 ready.append(writer)
             elif reader is None:
-                self._suspects.add(number)  # nobody's: the next time, the set is replaced
+                strangers = True
+        if strangers:
+            self._renew()
         return ready
 
     def _renew(self) -> None:
@@ -228,17 +229,6 @@ class Readiness:
         """Close the child's copy at once: what a child changes in the set, it changes for both."""
         self.loop_closed()
         self._armed = False  # so that libuc is asked, and refuses, should the child add somebody
-
-
-_sets: weakref.WeakSet[Readiness] = weakref.WeakSet()
-
-
-def _forget_sets() -> None:
-    for readiness in list(_sets):
-        readiness.forked()
-
-
-os.register_at_fork(after_in_child=_forget_sets)
 
 
 class ReadinessMethods:

@@ -101,14 +101,16 @@ class Scheduler(asyncio.BaseEventLoop):
         self._write_to_self()
         return lean
 
-    def _new_handle(self, callback: _Callback, args: tuple[Any, ...]) -> asyncio.Handle:
+    def _new_handle(
+        self, callback: _Callback, args: tuple[Any, ...], context: Context | None = None
+    ) -> asyncio.Handle:
         """Make a handle that runs as often as its owner puts it into ``_ready``."""
         if self._debug:
-            return asyncio.Handle(callback, args, self, None)
+            return asyncio.Handle(callback, args, self, context)
         handle: Handle = _new(Handle)
         handle._callback = callback
         handle._args = args
-        handle._context = copy_context()
+        handle._context = copy_context() if context is None else context
         handle._loop = self
         return handle
 
@@ -193,6 +195,9 @@ class Scheduler(asyncio.BaseEventLoop):
         A handle is looked at, removed and run without a call in between, so that an interrupt
         finds it either still queued or running.
         """
+        if self._debug:
+            self._run_ready_debug()
+            return
         ready = self._ready
         for _ in range(len(ready)):
             handle = ready[0]

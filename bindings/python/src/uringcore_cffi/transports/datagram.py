@@ -17,7 +17,7 @@ import select
 import socket
 from asyncio.log import logger
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from uringcore_cffi._ffi.errors import GONE, answer_error, check_answer, result_error
 from uringcore_cffi._handles.events import CLOSED, DATAGRAM, ENDED, POLL
@@ -112,9 +112,18 @@ class DatagramTransport(SocketOwner, FlowControlMixin, asyncio.DatagramTransport
             start = offset - _ADDRESS_BYTES
             args = (memory[offset : offset + result], decode(memory[start : start + (flags >> 16)]))
             deliver = self._protocol.datagram_received
-        loop._cursor = following
+        if loop._direct:
+            loop._cursor = following
+            if not self._closing:
+                self._context.run(deliver, *args)
+        else:
+            handle = loop._new_handle(self._deliver, (deliver, args), self._context)
+            loop._ready += (handle,)
+            loop._cursor = following
+
+    def _deliver(self, deliver: Callable[..., None], args: tuple[Any, ...]) -> None:
         if not self._closing:
-            self._context.run(deliver, *args)
+            deliver(*args)
 
     def receive_failed(self, exc: BaseException) -> None:
         """Cannot happen: there is no receive()."""

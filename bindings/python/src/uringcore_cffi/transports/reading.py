@@ -1,7 +1,8 @@
 """The read side of a stream transport: from records to the protocol.
 
 A record with bytes takes the short way, straight to data_received(), unless the protocol fills
-its own buffers, pauses, or is still owed something earlier: then the bytes go through the stash.
+its own buffers, pauses, or is still owed something earlier, or something else was ready before:
+then the bytes go through the stash.
 The stash holds what was received and not delivered, in order; b"" in it is the end, and so is an
 OSError.
 """
@@ -103,18 +104,19 @@ class ReadSide:
         loop = self._loop
         if result < 0 and not self._paused and not self._stash:
             self._read_failed(result_error(result))
-        elif result > 0 and self._buffered and not self._paused and not self._stash:
+        elif (
+            result > 0 and self._buffered and loop._direct and not self._paused and not self._stash
+        ):
             self._fill_buffers(following, memoryview(loop._memory)[offset : offset + result])
-        elif result > 0:
-            data = loop._memory[offset : offset + result]
-            self._stash += (data,)
-            loop._cursor = following
         else:
-            # The end is delivered in turn, by a step that can be taken up again.
-            end = result_error(result) if result < 0 else b""
+            # Delivered in turn, by a step that can be taken up again.
+            piece: Any = loop._memory[offset : offset + result] if result > 0 else b""
+            if result < 0:
+                piece = result_error(result)
             handle = loop._internal_handle(self._start_reading, (), self._context)
+            self.receive = None
             loop._ready += (handle,)
-            self._stash += (end,)
+            self._stash += (piece,)
             loop._cursor = following
 
     def _read_failed(self, exc: OSError) -> None:
