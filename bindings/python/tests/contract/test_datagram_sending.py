@@ -6,25 +6,34 @@ import asyncio
 import errno
 import socket
 import sys
+from asyncio import selector_events
 
 import pytest
 from datagrams import Mailbox, endpoint, gated, udp_socket, until
 
-# Counted for each datagram that waits, from 3.13 on (asyncio) and always (the ring's transport).
+# Counted for each datagram that waits: by asyncio from 3.13 on, by ours always.
 HEADER = 8
+
+
+# The first 3.13 adds the header when a datagram waits and forgets to take it off again.
+MISCOUNTS = sys.version_info[:2] == (3, 13) and not hasattr(
+    selector_events._SelectorDatagramTransport, "_header_size"
+)
 
 
 @pytest.fixture
 def loop(datagram_loop):
     """Run every test of this file on the three transports."""
+    if MISCOUNTS and isinstance(datagram_loop, asyncio.SelectorEventLoop):
+        pytest.skip("asyncio counts wrong what waits")
     return datagram_loop
 
 
 @pytest.fixture
-def header(request, datagram_loop):
+def header(datagram_loop):
     """Return what is counted for a datagram beside its bytes."""
-    rings = "[ring" in request.node.name
-    return HEADER if rings or sys.version_info >= (3, 13) else 0
+    stock = isinstance(datagram_loop, asyncio.SelectorEventLoop)
+    return 0 if stock and sys.version_info < (3, 13) else HEADER
 
 
 def test_a_full_socket_pauses_and_resumes_in_pairs(loop, header):
@@ -164,8 +173,8 @@ def test_an_error_of_one_waiting_datagram_does_not_stop_the_others(loop, raises)
             sock.shut = False
             assert (await ours.next_error()).errno == errno.ENETUNREACH
             assert (await ours.next_error()).errno == errno.EPERM
-            assert [peer.recv(10) for _ in range(2)] == [b"2", b"3"]
             await until(lambda: not ours.paused)
+            assert [peer.recv(10) for _ in range(2)] == [b"2", b"3"]
             assert await ours.close() is None
         if raises:
             assert [type(problem["exception"]) for problem in loop.problems] == [
@@ -226,7 +235,7 @@ def test_sending_from_resume_writing(loop):
             assert ours.paused
             for number in range(200):
                 sock.shut = False
-                await until(lambda wanted=number: ours.next_number > wanted)
+                await until(lambda wanted=number: sock.passed > wanted)
                 assert int(peer.recv(10)) == number
             await ours.close()
             assert ours.pauses == ours.resumes

@@ -190,10 +190,11 @@ def test_a_protocol_is_negotiated(loop, certificates):
         server.set_alpn_protocols(["h2", "http/1.1"])
         client.set_alpn_protocols(["http/1.1"])
         async with Served(ssl=server) as served:
-            for protocol in await connect(served, client):
+            ours, theirs = await connect(served, client)
+            for protocol in (ours, theirs):
                 chosen = protocol.transport.get_extra_info("ssl_object").selected_alpn_protocol()
                 assert chosen == "http/1.1"
-            await close(protocol)
+            await close(ours)
 
     loop.run_until_complete(main())
 
@@ -227,6 +228,7 @@ def test_a_missing_client_certificate_is_refused(loop, certificates):
                 pass  # TLS 1.2, or the alert was faster
             else:
                 await soon(ours.lost)
+                ours.transport.close()
             assert not served.protocols[0].made.done()
 
     loop.run_until_complete(main())
@@ -447,6 +449,7 @@ def test_an_end_without_notice_is_an_end(loop, certificates):
             )
         )
         await soon(ours.lost)
+        ours.transport.close()
         assert ours.data == b"last words"
         await served
         listener.close()
@@ -622,6 +625,7 @@ def test_an_accepted_socket_gets_tls(loop, certificates):
             await until(lambda: theirs.data == b"hello")
             await close(ours)
             await soon(theirs.lost)
+            theirs.transport.close()
 
     loop.run_until_complete(main())
 

@@ -30,7 +30,7 @@ def test_poking_at_a_selectors_insides_is_told_the_supported_way(loop, name):
 
 def test_another_missing_attribute_is_refused_as_always(loop):
     """The message is Python's own."""
-    with pytest.raises(AttributeError, match="'UringEventLoop' object has no attribute 'sing'$"):
+    with pytest.raises(AttributeError, match=r"'UringEventLoop' object has no attribute 'sing'$"):
         loop.sing()
 
 

@@ -91,7 +91,7 @@ class GatedSocket(socket.socket):
         super().__init__(socket.AF_INET, socket.SOCK_DGRAM)
         self.bind((HOST, 0))
         self.shut = True
-        self.attempts = 0
+        self.attempts = self.passed = 0
         self.failures: list[BaseException] = []
 
     def _pass(self) -> None:
@@ -100,6 +100,7 @@ class GatedSocket(socket.socket):
             raise BlockingIOError
         if self.failures:
             raise self.failures.pop(0)
+        self.passed += 1
 
     def send(self, *args):
         self._pass()
