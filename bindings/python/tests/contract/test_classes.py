@@ -26,7 +26,15 @@ def test_streams_are_transports(loop, certificates, tls):
     """asyncio.Transport, so both its halves; the server is an AbstractServer."""
 
     async def main():
-        server = await loop.create_server(Sink, HOST, 0, ssl=certificates.server() if tls else None)
+        served = []
+
+        def serve():
+            served.append(Sink())
+            return served[-1]
+
+        server = await loop.create_server(
+            serve, HOST, 0, ssl=certificates.server() if tls else None
+        )
         assert isinstance(server, asyncio.AbstractServer)
         options = {"ssl": certificates.client(), "server_hostname": NAME} if tls else {}
         transport, protocol = await loop.create_connection(
@@ -38,6 +46,8 @@ def test_streams_are_transports(loop, certificates, tls):
         assert not isinstance(transport, asyncio.DatagramTransport)
         transport.close()
         await protocol.lost
+        await served[0].lost
+        served[0].transport.close()
         server.close()
         await server.wait_closed()
         await turns(10)
