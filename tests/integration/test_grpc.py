@@ -52,6 +52,13 @@ class Exchange(grpc.GenericRpcHandler):
         raise AssertionError("abort() returned")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def core():
+    """Keep grpc's core: it ends on a thread of its own, some time after who used it last."""
+    with grpc.insecure_channel("127.0.0.1:1"):
+        yield
+
+
 @pytest.fixture(params=["plain", "tls"])
 def exchange(request, run):
     """Run a coroutine function with a channel to a server on the same loop."""
