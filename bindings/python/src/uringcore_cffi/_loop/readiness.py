@@ -62,8 +62,8 @@ class Readiness:
 
     def __init__(self, loop: UringEventLoop) -> None:
         self._loop = loop
-        self._readers: dict[int, Any] = {}
-        self._writers: dict[int, Any] = {}
+        # By number and event (EPOLLIN or EPOLLOUT): just what the set tells in the common case.
+        self._handles: dict[tuple[int, int], Any] = {}
         # What was watched by an object, which may be closed before it is removed.
         self._objects: dict[int, Any] = {}
         # Numbers whose file was closed while watched: should they be reported, it may be of it.
@@ -76,12 +76,12 @@ class Readiness:
 
     def add(self, number: int, event: int, handle: asyncio.Handle) -> None:
         """Have ``handle`` called whenever ``event`` is there, instead of an earlier one."""
-        self._arm()
-        ours, others = self._sides(event)
-        mask = event | (self._other(event) if number in others else 0)
-        if number in ours or number in others:
+        if not self._armed and self._loop._ask_first is None:
+            self._arm()
+        known = self._mask_of(number)
+        if known:
             try:
-                self._epoll.modify(number, mask)
+                self._epoll.modify(number, known | event)
             except FileNotFoundError:
                 # It was closed without being removed, and the number is another file's now.
                 self._forget(number)
@@ -89,24 +89,24 @@ class Readiness:
                 self._epoll.register(number, event)
         else:
             try:
-                self._epoll.register(number, mask)
+                self._epoll.register(number, event)
             except FileExistsError:
-                self._epoll.modify(number, mask)
-        earlier = ours.get(number)
-        ours[number] = handle
+                self._epoll.modify(number, event)
+        earlier = self._handles.get((number, event))
+        self._handles[number, event] = handle
         if earlier is not None:
             earlier.cancel()
 
     def remove(self, number: int, event: int) -> bool:
         """Call no more for ``event``; tell whether somebody was called for it."""
-        ours, others = self._sides(event)
-        handle = ours.pop(number, None)
+        handle = self._handles.pop((number, event), None)
         if handle is None:
             return False
         handle.cancel()
+        left = self._mask_of(number)
         try:
-            if number in others:
-                self._epoll.modify(number, self._other(event))
+            if left:
+                self._epoll.modify(number, left)
             else:
                 self._objects.pop(number, None)
                 self._epoll.unregister(number)
@@ -117,6 +117,13 @@ class Readiness:
             self._suspects.add(number)
         return True
 
+    def _mask_of(self, number: int) -> int:
+        """Return the events that are watched of a number."""
+        handles = self._handles
+        return (_READ if (number, _READ) in handles else 0) | (
+            _WRITE if (number, _WRITE) in handles else 0
+        )
+
     def remember(self, number: int, fd: Any) -> None:
         """Keep the object that a number was told by, as long as the number is watched."""
         self._objects[number] = fd
@@ -125,26 +132,16 @@ class Readiness:
         """Return the number that an object had when it began to be watched; None: it never did."""
         return next((number for number, known in self._objects.items() if known is fd), None)
 
-    def _sides(self, event: int) -> tuple[dict[int, Any], dict[int, Any]]:
-        if event == _READ:
-            return self._readers, self._writers
-        return self._writers, self._readers
-
-    @staticmethod
-    def _other(event: int) -> int:
-        return _READ + _WRITE - event
-
     def _forget(self, number: int) -> None:
         self._objects.pop(number, None)
-        for side in (self._readers, self._writers):
-            handle = side.pop(number, None)
+        for event in (_READ, _WRITE):
+            handle = self._handles.pop((number, event), None)
             if handle is not None:
                 handle.cancel()
 
     def _arm(self) -> None:
-        if not self._armed and self._loop._ask_first is None:
-            check_answer(self._fd.poll(select.POLLIN), "uc_fd_poll")
-            self._armed = True
+        check_answer(self._fd.poll(select.POLLIN), "uc_fd_poll")
+        self._armed = True
 
     def on_record(self, following: int, kind: int, result: int, flags: int, offset: int) -> None:
         """Make ready who is to be called; may be done again until the commit."""
@@ -168,31 +165,32 @@ class Readiness:
             self._loop._ready += ready
             return True
         self._passed_by = self._pass_by = min(2 * self._passed_by + 1, _PASS_BY_MAX)
-        self._loop._ask_first = None
         self._arm()
+        self._loop._ask_first = None  # last: wherever an interrupt falls, it is asked or armed
         return False
 
     def _find_ready(self) -> list[Any]:
         """Ask the set who is ready, and be sure that it is who has the number now."""
-        readers, writers = self._readers, self._writers
-        count = len(readers) + len(writers) + 1
-        events = self._epoll.poll(0, count)
+        handles = self._handles
+        events = self._epoll.poll(0, len(handles) + 1)
         if self._suspects and not self._suspects.isdisjoint([number for number, _ in events]):
             self._renew()
-            events = self._epoll.poll(0, count)
+            events = self._epoll.poll(0, len(handles) + 1)
+        ready = list(map(handles.get, events))
+        return ready if None not in ready else self._find_each(events)
+
+    def _find_each(self, events: list[tuple[int, int]]) -> list[Any]:
+        """Find whom events wake that are not just one: both directions, errors, hang-ups."""
         ready = []
-        strangers = False
         for number, mask in events:
-            reader = readers.get(number) if mask & _WAKES_READER else None
-            writer = writers.get(number) if mask & _WAKES_WRITER else None
-            if reader is not None:
+            reader = self._handles.get((number, _READ))
+            writer = self._handles.get((number, _WRITE))
+            if reader is not None and mask & _WAKES_READER:
                 ready.append(reader)
-            if writer is not None:
+            if writer is not None and mask & _WAKES_WRITER:
                 ready.append(writer)
-            elif reader is None:
-                strangers = True
-        if strangers:
-            self._renew()
+            if reader is None and writer is None:
+                self._renew()
         return ready
 
     def _renew(self) -> None:
@@ -201,12 +199,9 @@ class Readiness:
         Under the same number, in one step: wherever an interrupt falls, the set is one of both.
         """
         fresh = select.epoll()
-        for number in {*self._readers, *self._writers}:
-            mask = (_READ if number in self._readers else 0) | (
-                _WRITE if number in self._writers else 0
-            )
+        for number in {number for number, _ in self._handles}:
             try:
-                fresh.register(number, mask)
+                fresh.register(number, self._mask_of(number))
             except OSError:
                 self._forget(number)
         self._fd.poll_stop()  # none is armed but after an interrupt; it would be of the old set
@@ -221,7 +216,7 @@ class Readiness:
 
     def loop_closed(self) -> None:
         """Close the set; the descriptors are the user's."""
-        for number in {*self._readers, *self._writers}:
+        for number in {number for number, _ in self._handles}:
             self._forget(number)
         self._epoll.close()
 
