@@ -197,6 +197,13 @@ class Ring:
         """Ask for an operation to end early: its record tells how it did."""
         return lib.uc_op_cancel(self.handle, op)
 
+    def poll_fd(self) -> int:
+        """Return what becomes readable when there is something to take, until it is taken."""
+        answer = lib.uc_ring_poll_fd(self.handle)
+        if answer < 0:
+            raise answer_error(answer, "uc_ring_poll_fd")
+        return answer
+
     def reinit(self) -> None:
         """Make an inherited ring work in a forked child: empty, with no descriptor attached."""
         self._head[0] = 0

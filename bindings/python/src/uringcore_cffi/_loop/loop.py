@@ -99,7 +99,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         self._signals: SignalWakeup | None = None
         self._signal_handlers = {}
         self._children = {}
-        self._ask_first: Readiness | None = None
+        self._leading: Readiness | None = None  # whom to wait in, instead of in the ring
         self._unix_server_sockets = {}
         self._final_stats: Stats | None = None
         self._settled = False  # at the end: the kernel has let go of everything
@@ -154,6 +154,8 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         self._in_turn = False
         self._uninstall_signals()
         try:
+            if self._leading is not None:
+                self._leading.step_down()
             self._ring.flush()
         except ChildProcessError:
             # Forked inside a callback: the next run starts anew.
@@ -174,11 +176,12 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
             timeout_ns = int(min(delay, _SLEEP_MAX) * 1e9) + 1 if delay > 0 else 0
         else:
             timeout_ns = -1
-        if self._ask_first is not None and self._ask_first.ask():
-            timeout_ns = 0
-        count = self._wait(timeout_ns)
+        leading = self._leading
+        count = self._wait(timeout_ns if leading is None else 0)
         if count:
             self._take(count)
+        if leading is not None:
+            leading.wait(timeout_ns, count)
         if heap:
             self._ready_due_timers()
         self._run_ready()
@@ -356,7 +359,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         for endpoint in self._inherited.values():
             endpoint.forked()
         self._signals = None
-        self._readiness = self._ask_first = None
+        self._readiness = self._leading = None
         self._forget_children()
         if self._in_turn:
             self._install_signals()

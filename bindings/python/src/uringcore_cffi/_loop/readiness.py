@@ -31,7 +31,8 @@ _WRITE = select.EPOLLOUT
 # As asyncio's selector has it: an error or a hang-up wakes both.
 _WAKES_READER = ~select.EPOLLOUT
 _WAKES_WRITER = ~select.EPOLLIN
-_PASS_BY_MAX = 63
+_LEAD_AFTER = 4
+_STEP_DOWN_AFTER = 8
 
 
 def fileno_of(fd: Any) -> int:
@@ -50,12 +51,13 @@ def fileno_of(fd: Any) -> int:
 class Readiness:
     """The epoll set, who is called for which descriptor, and the endpoint of the ring's poll.
 
-    Arming a poll of a set that is ready costs twice what asking the set costs. So a set that was
-    ready is asked again at the beginning of the next turn (``loop._ask_first``), and the ring's
-    poll is armed when the answer is no. Where it often is, that is tried less and less often.
+    Usually the loop waits in the ring, which polls the set. That makes an event of the set dearer
+    than in a loop that waits in the set. So when it is the set alone that wakes the loop, the set
+    takes the lead (``loop._leading``): the loop waits in it, and the set watches the ring. When it
+    is mostly the ring again, the set steps down. It never leads while the loop does not run.
 
     Class invariant: while a descriptor is watched, a poll of the set is armed, or its record is
-    about to be handed out, or the set is asked before the loop waits.
+    about to be handed out, or the set leads.
     """
 
     receive = None
@@ -71,12 +73,17 @@ class Readiness:
         self._epoll = select.epoll()
         self._fd: Fd = loop._attach_fileno(self._epoll.fileno(), self)
         self._armed = False
-        # How many records pass by before the set is asked again, and how many did the last time.
-        self._pass_by = self._passed_by = 0
+        self._alone = 0  # how often in a row the set alone has woken the loop
+        self._disturbed = 0  # how much more often than the set the ring has, while the set leads
+        self._in_lead = False  # the set watches the ring, and not the other way round
+        self._ring_number = -1
+        # Ready when the ring is: nothing to be run, the next turn takes what is there.
+        self._ring_handle = loop._new_handle(id, ())
+        self._ring_handle.cancel()
 
     def add(self, number: int, event: int, handle: asyncio.Handle) -> None:
         """Have ``handle`` called whenever ``event`` is there, instead of an earlier one."""
-        if not self._armed and self._loop._ask_first is None:
+        if not self._armed and self._loop._leading is None:
             self._arm()
         known = self._mask_of(number)
         if known:
@@ -147,32 +154,60 @@ class Readiness:
         """Make ready who is to be called; may be done again until the commit."""
         if kind != POLL:
             return
-        ready = self._find_ready()
+        loop = self._loop
+        ready = self._find_ready(0)
         self._armed = False
-        if self._pass_by:
-            self._pass_by -= 1
-            self._arm()
+        self._alone = self._alone + 1 if len(loop._batch) == 1 else 0
+        if self._alone >= _LEAD_AFTER:
+            loop._leading = self
         else:
-            self._loop._ask_first = self
-        self._loop._ready += ready
-        self._loop._cursor = following
+            self._arm()
+        loop._ready += ready
+        loop._cursor = following
 
-    def ask(self) -> bool:
-        """Make ready who is to be called; tell whether there is somebody. If not, arm the poll."""
-        ready = self._find_ready()
-        if ready:
-            self._passed_by = 0
-            self._loop._ready += ready
-            return True
-        self._passed_by = self._pass_by = min(2 * self._passed_by + 1, _PASS_BY_MAX)
-        self._arm()
-        self._loop._ask_first = None  # last: wherever an interrupt falls, it is asked or armed
-        return False
+    def wait(self, timeout_ns: int, records: int) -> None:
+        """Wait in the set, not at all if the ring has just brought ``records``."""
+        loop = self._loop
+        if not self._in_lead:
+            self._take_lead()
+        timeout = timeout_ns / 1e9 if timeout_ns >= 0 else -1
+        if records or loop._ready or loop._stopping:
+            timeout = 0
+        loop._ready += self._find_ready(timeout)
+        self._disturbed = max(0, self._disturbed + (1 if records else -1))
+        if self._disturbed > _STEP_DOWN_AFTER or len(self._handles) == 1:
+            self.step_down()
 
-    def _find_ready(self) -> list[Any]:
+    def _take_lead(self) -> None:
+        """May be done again, as step_down(): wherever an interrupt falls, wait() begins anew."""
+        self._fd.poll_stop()
+        self._armed = False
+        self._loop._ring.flush()
+        number = self._ring_number = self._loop._ring.poll_fd()
+        self._handles[number, _READ] = self._ring_handle
+        try:
+            self._epoll.register(number, _READ)
+        except FileExistsError:
+            pass
+        self._alone = self._disturbed = 0
+        self._in_lead = True
+
+    def step_down(self) -> None:
+        """Have the loop wait in the ring again."""
+        self._in_lead = False
+        self._handles.pop((self._ring_number, _READ), None)
+        try:
+            self._epoll.unregister(self._ring_number)
+        except (OSError, ValueError):
+            pass  # it never led, or the ring is another by now, as the loop is in another thread
+        if self._handles:
+            self._arm()
+        self._loop._leading = None
+
+    def _find_ready(self, timeout: float) -> list[Any]:
         """Ask the set who is ready, and be sure that it is who has the number now."""
         handles = self._handles
-        events = self._epoll.poll(0, len(handles) + 1)
+        events = self._epoll.poll(timeout, len(handles) + 1)
         if self._suspects and not self._suspects.isdisjoint([number for number, _ in events]):
             self._renew()
             events = self._epoll.poll(0, len(handles) + 1)
@@ -205,7 +240,7 @@ class Readiness:
             except OSError:
                 self._forget(number)
         self._fd.poll_stop()  # none is armed but after an interrupt; it would be of the old set
-        self._armed = False
+        self._armed = self._in_lead = False
         os.dup2(fresh.fileno(), self._epoll.fileno(), inheritable=False)
         fresh.close()
         self._suspects.clear()
@@ -223,7 +258,10 @@ class Readiness:
     def forked(self) -> None:
         """Close the child's copy at once: what a child changes in the set, it changes for both."""
         self.loop_closed()
-        self._armed = False  # so that libuc is asked, and refuses, should the child add somebody
+        self._loop._leading = None
+        self._armed = self._in_lead = (
+            False  # so that libuc is asked, and refuses, should the child add somebody
+        )
 
 
 class ReadinessMethods:
