@@ -124,6 +124,37 @@ def test_cancelling_a_hundred_files_leaves_nothing(loop, file):
     loop.run_until_complete(main())
 
 
+def test_a_file_waits_for_what_was_written_although_one_before_was_given_up(loop, file):
+    """The poll that the cancelled file has left behind does not let the next one overtake."""
+
+    async def main():
+        ours, peer = socket.socketpair()
+        ours.setblocking(False)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        transport, protocol = await loop.create_connection(Sink, sock=ours)
+        with peer:
+            full = asyncio.Event()
+            wait_writable = transport._wait_writable
+            transport._wait_writable = lambda: (full.set(), wait_writable())[1]
+            given_up = asyncio.ensure_future(loop.sendfile(transport, file))
+            await asyncio.wait_for(full.wait(), 20)
+            await turns(2)
+            assert await cancel(given_up)
+            position = file.tell()
+            written = b"w" * 600_000
+            transport.write(written)
+            file.seek(0)
+            task = asyncio.ensure_future(loop.sendfile(transport, file))
+            await turns(3)
+            reading = loop.run_in_executor(None, read_all, peer)
+            await asyncio.wait_for(task, 20)
+            transport.close()
+            assert await reading == CONTENT[:position] + written + CONTENT
+            await protocol.lost
+
+    loop.run_until_complete(main())
+
+
 def test_closing_the_loop_in_the_middle_of_a_file_leaves_nothing(loop, file):
     """The splice in flight is ended, its descriptors are closed."""
     ours, peer = socket.socketpair()

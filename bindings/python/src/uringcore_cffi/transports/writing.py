@@ -141,7 +141,8 @@ class WriteSide(FlowControl):
     async def _begin_sendfile(self) -> None:
         """Wait until everything written has left."""
         self._copy_below = 0
-        if self.get_write_buffer_size() > 0:
+        # Asked again: what wakes it may be the poll of a file that was given up.
+        while self.get_write_buffer_size() > 0:
             check_answer(self._tell_water_marks(0, 0), "uc_fd_set_water_marks", *GONE)
             await self._wait_for_sendfile()
 
@@ -149,13 +150,13 @@ class WriteSide(FlowControl):
         """Wait until the socket has room; raise if the connection is lost before."""
         self._check_sendfile()
         assert self._fd is not None
-        self._sendfile_waiter = self._loop.create_future()
         check_answer(self._fd.poll(select.POLLOUT), "uc_fd_poll", errno.ESHUTDOWN, *GONE)
         await self._wait_for_sendfile()
 
     async def _wait_for_sendfile(self) -> None:
-        if self._sendfile_waiter is not None and not self._closing:
-            await self._sendfile_waiter
+        self._check_sendfile()
+        self._sendfile_waiter = self._loop.create_future()
+        await self._sendfile_waiter
         self._check_sendfile()
 
     def _check_sendfile(self) -> None:
