@@ -168,3 +168,50 @@ def test_interrupt_in_a_callback_leaves_the_loop_usable(loop, kind):
     loop.call_soon(loop.stop)
     loop.run_forever()
     assert seen == [1]
+
+
+def lose_by_end(loop, interrupt) -> list:
+    """Have a peer end its connection; return what connection_lost() was called with."""
+    lost = []
+
+    class Quiet(asyncio.Protocol):
+        def connection_lost(self, exc):
+            lost.append(exc)
+
+    ours, peer = socket.socketpair()
+    ours.setblocking(False)
+    kept = loop.run_until_complete(loop.create_connection(Quiet, sock=ours))
+    peer.close()
+    turns = 0
+
+    def count_turn():
+        nonlocal turns
+        turns += 1
+        loop.call_soon(count_turn if turns < 20 else loop.stop)
+
+    loop.call_soon(count_turn)
+    with interrupt:
+        while turns < 20:
+            try:
+                loop.run_forever()
+            except KeyboardInterrupt:
+                continue
+    del kept  # not earlier: what strikes a finalizer is nobody's to feel
+    return lost
+
+
+def test_interrupt_at_any_call_of_an_end_still_has_connection_lost_called_once():
+    fired, at = True, 0
+    while fired:
+        at += 1
+        loop = uringcore_cffi.new_event_loop()
+        problems = []
+        loop.set_exception_handler(lambda _, context, to=problems: to.append(context))
+        interrupter = Interrupter(at)
+        try:
+            assert (at, lose_by_end(loop, Tracing(interrupter))) == (at, [None])
+        finally:
+            loop.close()
+        assert not problems, at
+        fired = interrupter.fired
+    assert at > 40

@@ -145,8 +145,11 @@ class SocketOwner:
             self._loop._submit_outside_turn()
         # asyncio calls connection_lost() in the next turn, in front of what is called soon after
         # this. The kernel lets go by then, unless there is something to be sent.
+        loop = self._loop
+        place = loop._internal_handle(self._take_place, (), self._context)
+        # Without a call in between: a place that is held and not taken would be waited for.
+        loop._ready += (place,)
         self._place_held = True
-        self._loop._call_internal(self._take_place, context=self._context)
 
     def _take_place(self) -> None:
         self._place_held = False
@@ -184,7 +187,7 @@ class SocketOwner:
         assert fd is not None
         if result < 0 and self._exception is None and not self._aborting:
             self._exception = result_error(result)
-        self._aborting = True  # there is nothing left to abort
+        self._closing = self._aborting = True  # there is nothing left to close or abort
         loop._forget_transport(self)
         fd.free()
         self._quiet = True

@@ -74,13 +74,16 @@ class ReadSide:
         """Deliver nothing until resume_reading(); the peer feels it when its window is full."""
         if self._closing or self._paused:
             return
-        if self._fd is not None:
-            self._loop._own_thread()
-            check_answer(self._fd.recv_stop(), "uc_fd_recv_stop", errno.EALREADY, *GONE)
+        self._stop_receiving()
         self._paused = True
         self.receive = None
         if self._loop.get_debug():
             logger.debug("%r pauses reading", self)
+
+    def _stop_receiving(self) -> None:
+        if self._fd is not None:
+            self._loop._own_thread()
+            check_answer(self._fd.recv_stop(), "uc_fd_recv_stop", errno.EALREADY, *GONE)
 
     def resume_reading(self) -> None:
         """Deliver again, beginning with what had arrived when reading was paused."""

@@ -135,8 +135,9 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
             return
         if self._protocol_paused:
             self._loop._check_closed()
-            self.pause_reading()
+            self._stop_receiving()
             self._closing = self._close_once_resumed = True
+            self.receive = None
             self._loop._forget_transport(self)
         else:
             self._begin_close(CLOSE_KEEP)
