@@ -8,6 +8,8 @@ import os
 import socket
 
 import pytest
+from garbage import collect
+from leaks import open_descriptors
 from protocols import Sink
 from steps import cancel, turns
 
@@ -155,21 +157,26 @@ def test_a_file_waits_for_what_was_written_although_one_before_was_given_up(loop
     loop.run_until_complete(main())
 
 
-def test_closing_the_loop_in_the_middle_of_a_file_leaves_nothing(loop, file):
-    """The splice in flight is ended, its descriptors are closed."""
+@pytest.mark.parametrize("pauses", [2, 100])
+def test_closing_the_loop_in_the_middle_of_a_file_leaves_nothing(loop, file, pauses):
+    """A splice in flight is ended; nothing is open, though somebody still knows the task."""
     ours, peer = socket.socketpair()
     with ours, peer:
         ours.setblocking(False)
+        before = open_descriptors()
 
         async def main():
             task = asyncio.ensure_future(loop.sock_sendfile(ours, file))
-            await turns(2)
+            await turns(pauses)
             return task
 
         task = loop.run_until_complete(main())
+        assert len(open_descriptors()) >= len(before) + 4
         task._log_destroy_pending = False
         loop.close()
+        assert open_descriptors().items() <= before.items()
         del task
+        collect()
 
 
 def test_closing_the_loop_while_a_file_waits_for_its_peer_leaves_nothing(loop, file):

@@ -11,7 +11,6 @@ the last operation has ended, whatever has become of the coroutine meanwhile.
 from __future__ import annotations
 
 import asyncio
-import errno
 import fcntl
 import io
 import os
@@ -21,6 +20,7 @@ import stat
 from typing import TYPE_CHECKING, Any, Callable
 
 from uringcore_cffi._ffi.errors import answer_error, result_error
+from uringcore_cffi._handles.ring import OFFSET_CURRENT
 from uringcore_cffi._loop.compat import SendfileNotAvailableError
 
 if TYPE_CHECKING:
@@ -30,87 +30,29 @@ if TYPE_CHECKING:
 
 # What is in the pipe at most; without privileges a pipe may be 1 MiB.
 _CHUNK_BYTES = 1 << 20
-_HERE = 2**64 - 1  # UC_OFFSET_CURRENT
 _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ from Python 3.10 on
 
 
-class Operation:
-    """The endpoint of one operation that a coroutine waits for."""
+class FileSender:
+    """One file on its way to one socket, from ``offset`` on; the endpoint of its splices.
+
+    At most one splice is in flight. The duplicates are open until close(), or until the loop is
+    closed, but never closed before that splice has ended.
+    """
 
     receive = None
 
-    def __init__(self, loop: UringEventLoop) -> None:
-        self.result: int | None = None
-        self._loop = loop
-        self._cookie = loop._next_cookie()
-        self._name = 0
-        self._waiter: asyncio.Future[None] | None = None
-        self._at_end: Callable[[], None] | None = None
-
-    def submit(self, submit: Callable[..., int], *args: int) -> None:
-        """Call ``submit(*args, cookie)``; raise when libuc refuses."""
-        self._loop._endpoints[self._cookie] = self
-        self._name = submit(*args, self._cookie)
-        if self._name < 0:
-            del self._loop._endpoints[self._cookie]
-            raise answer_error(self._name, submit.__name__)
-
-    async def ended(self) -> None:
-        """Wait for the result. A cancellation is raised when the kernel has let go, not before."""
-        cancelled = None
-        while self.result is None:
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            except asyncio.CancelledError as exc:
-                cancelled = exc
-                self._loop._ring.cancel(self._name)
-        if cancelled is not None:
-            raise cancelled
-
-    def at_end(self, call: Callable[[], None]) -> None:
-        """Have ``call()`` made when the operation has ended, now if it has."""
-        if self.result is None and self._name > 0:
-            self._at_end = call
-            self._loop._ring.cancel(self._name)
-        else:
-            call()
-
-    def receive_failed(self, exc: BaseException) -> None:
-        """Cannot happen: there is no receive()."""
-        raise exc
-
-    def on_record(self, following: int, kind: int, result: int, flags: int, offset: int) -> None:
-        """Keep the result and wake who waits for it; may be done again."""
-        self.result = result
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-        self._finish()
-        self._loop._endpoints.pop(self._cookie, None)
-        self._loop._cursor = following
-
-    def _finish(self) -> None:
-        if self._at_end is not None:
-            self._at_end()
-            self._at_end = None
-
-    def loop_closed(self) -> None:
-        """The ring was freed: the kernel has let go of everything."""
-        self.result = -errno.ECANCELED
-        self._finish()
-
-    forked = loop_closed
-
-
-class FileSender:
-    """One file on its way to one socket, from ``offset`` on."""
-
     def __init__(self, loop: UringEventLoop, sock: Any, fileno: int, offset: int) -> None:
+        self.sent = 0
         self._loop = loop
         self._offset = offset
-        self._operation = Operation(loop)
-        self.sent = 0
+        self._result = 0
+        self._in_flight = False
+        self._operation = 0  # what cancel() takes
+        self._waiter: asyncio.Future[None] | None = None
+        self._given_up = False  # close() was called; what is in flight is still to end
         self._numbers: list[int] = []
+        self._cookie = loop._next_cookie()
         try:
             self._numbers += os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             self._numbers.append(os.dup(fileno))
@@ -122,6 +64,7 @@ class FileSender:
             fcntl.fcntl(self._numbers[1], _F_SETPIPE_SZ, _CHUNK_BYTES)
         except OSError:
             pass  # smaller chunks then
+        loop._endpoints[self._cookie] = self
 
     async def send(
         self,
@@ -142,32 +85,81 @@ class FileSender:
             while held:
                 check()
                 try:
-                    moved = await self._splice(reader, _HERE, sock, held)
+                    held -= await self._splice(reader, OFFSET_CURRENT, sock, held)
                 except BlockingIOError:
                     await writable()
-                    continue
-                held -= moved
 
     async def _splice(self, source: int, offset: int, target: int, count: int) -> int:
-        operation = self._operation = Operation(self._loop)
-        operation.submit(self._loop._ring.splice, source, offset, target, _HERE, count)
+        self._result = 0
+        self._in_flight = True  # before it is: an interrupt may keep the answer from us
+        answer = self._loop._ring.splice(
+            source, offset, target, OFFSET_CURRENT, count, self._cookie
+        )
+        if answer < 0:
+            self._in_flight = False
+            raise answer_error(answer, "uc_op_splice")
+        self._operation = answer
         try:
-            await operation.ended()
+            await self._ended()
         finally:
-            result = operation.result or 0
-            if target == self._numbers[3] and result > 0:
-                self.sent += result
-        if result < 0:
-            raise result_error(result)
-        return result
+            if offset == OFFSET_CURRENT and self._result > 0:  # out of the pipe, so to the socket
+                self.sent += self._result
+        if self._result < 0:
+            raise result_error(self._result)
+        return self._result
+
+    async def _ended(self) -> None:
+        """Wait for the result. A cancellation is raised when the kernel has let go, not before."""
+        cancelled = None
+        while self._in_flight:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            except asyncio.CancelledError as exc:
+                cancelled = exc
+                self._loop._ring.cancel(self._operation)
+        if cancelled is not None:
+            raise cancelled
 
     def close(self) -> None:
-        """Close the duplicates, when the kernel has let go of them."""
-        self._operation.at_end(self._close_numbers)
+        """Move the file's position, and close the duplicates when the kernel has let go of them."""
+        if self.sent and self._numbers:
+            # Both share it; the file's own number may be another's by now.
+            os.lseek(self._numbers[2], self._offset + self.sent, os.SEEK_SET)
+        if self._in_flight:
+            self._given_up = True
+            self._loop._ring.cancel(self._operation)
+        else:
+            self._release()
+
+    def _release(self) -> None:
+        self._close_numbers()
+        self._loop._endpoints.pop(self._cookie, None)
 
     def _close_numbers(self) -> None:
         while self._numbers:
             os.close(self._numbers.pop())
+
+    def receive_failed(self, exc: BaseException) -> None:
+        """Cannot happen: there is no receive()."""
+        raise exc
+
+    def on_record(self, following: int, kind: int, result: int, flags: int, offset: int) -> None:
+        """Keep the result and wake who waits for it; may be done again."""
+        self._result = result
+        self._in_flight = False
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        if self._given_up:
+            self._release()
+        self._loop._cursor = following
+
+    def loop_closed(self) -> None:
+        """Close the duplicates: the ring was freed, the kernel has let go of everything."""
+        self._in_flight = False
+        self._close_numbers()
+
+    forked = loop_closed
 
 
 class SendfileMethods:
@@ -188,8 +180,8 @@ class SendfileMethods:
     ) -> int:
         transport._claim_sendfile()
         was_reading = transport.is_reading()
-        transport.pause_reading()
         try:
+            transport.pause_reading()
             await transport._begin_sendfile()
             return await self._send_file(
                 transport._sock,
@@ -226,8 +218,6 @@ class SendfileMethods:
             raise
         finally:
             sender.close()
-            if sender.sent:
-                os.lseek(fileno, offset + sender.sent, os.SEEK_SET)
         return sender.sent
 
 
