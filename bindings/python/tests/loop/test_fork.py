@@ -503,3 +503,25 @@ def test_a_child_forked_by_a_protocol_is_not_handed_the_parents_data(loop):
     assert shared["forked"] < 5
     _, status = os.waitpid(shared["child"], 0)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_a_server_that_a_child_closes_keeps_its_path_for_the_parent(loop, fork, tmp_path):
+    """The child has no say in the parent's Unix socket; from 3.13 on closing removes the path."""
+    path = tmp_path / "socket"
+    server = loop.run_until_complete(loop.create_unix_server(Sink, path))
+
+    def child():
+        loop.run_until_complete(asyncio.sleep(0))
+        server.close()
+        loop.close()
+
+    fork(child).join()
+    assert path.exists()
+
+    async def connect():
+        transport, protocol = await loop.create_unix_connection(Sink, path)
+        transport.close()
+        await protocol.lost
+
+    loop.run_until_complete(connect())
+    server.close()

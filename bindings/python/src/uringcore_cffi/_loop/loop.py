@@ -354,6 +354,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         self._transports.clear()
         self._sockets.clear()
         self._listeners.clear()
+        self._unix_server_sockets.clear()  # the paths are the parent's to remove
         self._sweep_at = SWEEP_MIN_SOCKETS
         # They are kept: tasks of the parent that wait for them would complain of being collected.
         for endpoint in self._inherited.values():
