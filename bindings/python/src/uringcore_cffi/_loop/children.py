@@ -103,14 +103,15 @@ class ChildMethods:
 
     def _reap(self, pidfd: int, pid: int) -> None:
         """Wait for a child whose end is told; may be done again after an interrupt."""
+        if pidfd not in self._children:
+            return  # done already: the number may be another file's by now
         try:
             os.waitpid(pid, 0)
         except ChildProcessError:
             logger.debug("process %d was waited for already", pid)
         self._remove_reader(pidfd)
-        if pidfd in self._children:
-            del self._children[pidfd]
-            os.close(pidfd)
+        del self._children[pidfd]
+        os.close(pidfd)
 
     def _forget_children(self) -> None:
         """Watch no more: the loop is closed, or belongs to another process."""

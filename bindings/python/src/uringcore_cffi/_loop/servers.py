@@ -10,7 +10,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Callable
 
 from uringcore_cffi._ffi.errors import answer_error, result_error
-from uringcore_cffi._handles.events import ACCEPT, CLOSED, ENDED
+from uringcore_cffi._handles.events import ACCEPT, CLOSED
 from uringcore_cffi._handles.fd import Fd
 from uringcore_cffi._loop.compat import ACCEPT_RETRY_DELAY, TransportSocket
 from uringcore_cffi.transports.stream import SocketTransport
@@ -76,12 +76,9 @@ class Listener:
         if kind == ACCEPT and result >= 0:
             self._on_accept(following, result)
         elif kind == ACCEPT:
-            self._loop._cursor = following
-            self._on_error(result_error(result))
+            self._on_error(following, result_error(result))
         elif kind != CLOSED:
             raise RuntimeError(f"unexpected record of kind {kind} for {self._sock!r}")
-        if kind == ACCEPT and result >= 0 and flags & ENDED:
-            self._start()
 
     def _on_accept(self, following: int, fileno: int) -> None:
         loop = self._loop
@@ -144,8 +141,8 @@ class Listener:
                 context["transport"] = transport
             self._loop.call_exception_handler(context)
 
-    def _on_error(self, exc: OSError) -> None:
-        """Say why accepting ended and try again: later if resources ran out."""
+    def _on_error(self, following: int, exc: OSError) -> None:
+        """Try again, later if resources ran out, and say why accepting ended."""
         if self._fd is None:
             return
         if exc.errno == errno.ECONNABORTED:
@@ -155,6 +152,7 @@ class Listener:
         if exc.errno in _OUT_OF_RESOURCES:
             message = "socket.accept() out of system resource"
         self._retry = self._loop.call_later(ACCEPT_RETRY_DELAY, self._start)
+        self._loop._cursor = following
         self._loop.call_exception_handler(
             {"message": message, "exception": exc, "socket": TransportSocket(self._sock)}
         )

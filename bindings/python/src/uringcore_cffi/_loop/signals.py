@@ -88,9 +88,9 @@ class SignalWakeup:
         loop = self._loop
         if kind == RECV and result > 0:
             numbers = loop._memory[offset : offset + result]
-            missed = self._missed.difference(numbers)
-            ready = loop._handlers_of_signals([*numbers, *missed])
-            self._missed = set()
+            missed = self._missed.copy()
+            ready = loop._handlers_of_signals([*numbers, *missed.difference(numbers)])
+            self._missed -= missed  # not all: more may have come meanwhile
             loop._ready += ready
             loop._cursor = following
         elif kind != CLOSED and self._fd is not None:
