@@ -165,3 +165,51 @@ def test_an_interrupt_at_any_call_loses_no_signal():
             assert catch_signals(loop, Tracing(interrupter)) == interrupter.fired
         finally:
             loop.close()
+
+
+def read_twice(loop, interrupt) -> list:
+    """Watch a socket that becomes readable, is so no more, and is so again; return what came."""
+    ours, peer = socket.socketpair()
+    ours.setblocking(False)
+    arrivals = []
+
+    def read():
+        try:
+            arrivals.append(ours.recv(1))
+        except BlockingIOError:
+            return  # an interrupt has left the callback in the queue: it was looked at again
+
+    def run_some_turns():
+        left = [10]
+
+        def turn():
+            left[0] -= 1
+            loop.call_soon(turn if left[0] > 0 else loop.stop)
+
+        loop.call_soon(turn)
+        run_interrupted(loop, lambda: left[0] <= 0)
+
+    loop.add_reader(ours, read)
+    peer.send(b"1")
+    with interrupt:
+        run_some_turns()
+    peer.send(b"2")
+    run_some_turns()
+    loop.remove_reader(ours)
+    ours.close()
+    peer.close()
+    return arrivals
+
+
+def test_interrupt_at_any_call_leaves_a_set_that_was_ready_watched():
+    fired, at = True, 0
+    while fired:
+        at += 1
+        loop = uringcore_cffi.new_event_loop()
+        interrupter = Interrupter(at)
+        try:
+            assert (at, read_twice(loop, Tracing(interrupter))) == (at, [b"1", b"2"])
+        finally:
+            loop.close()
+        fired = interrupter.fired
+    assert at > 20
