@@ -170,6 +170,23 @@ def test_interrupt_in_a_callback_leaves_the_loop_usable(loop, kind):
     assert seen == [1]
 
 
+def run_turns(loop, interrupt, count: int) -> None:
+    """Run the loop for some turns, as often interrupted as ``interrupt`` likes."""
+    left = [count]
+
+    def count_turn():
+        left[0] -= 1
+        loop.call_soon(count_turn if left[0] > 0 else loop.stop)
+
+    loop.call_soon(count_turn)
+    with interrupt:
+        while left[0] > 0:
+            try:
+                loop.run_forever()
+            except KeyboardInterrupt:
+                continue
+
+
 def lose_by_end(loop, interrupt) -> list:
     """Have a peer end its connection; return what connection_lost() was called with."""
     lost = []
@@ -182,25 +199,35 @@ def lose_by_end(loop, interrupt) -> list:
     ours.setblocking(False)
     kept = loop.run_until_complete(loop.create_connection(Quiet, sock=ours))
     peer.close()
-    turns = 0
-
-    def count_turn():
-        nonlocal turns
-        turns += 1
-        loop.call_soon(count_turn if turns < 20 else loop.stop)
-
-    loop.call_soon(count_turn)
-    with interrupt:
-        while turns < 20:
-            try:
-                loop.run_forever()
-            except KeyboardInterrupt:
-                continue
+    run_turns(loop, interrupt, 20)
     del kept  # not earlier: what strikes a finalizer is nobody's to feel
     return lost
 
 
-def test_interrupt_at_any_call_of_an_end_still_has_connection_lost_called_once():
+def receive_datagrams(loop, interrupt) -> list:
+    """Send five datagrams to a transport while other callbacks are ready; return what came."""
+    arrived = []
+
+    class Noting(asyncio.DatagramProtocol):
+        def datagram_received(self, data, addr):
+            arrived.append(data)
+
+    address = ("127.0.0.1", 0)
+    endpoint = loop.create_datagram_endpoint(Noting, local_addr=address)
+    transport, _ = loop.run_until_complete(endpoint)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for number in range(5):
+            sender.sendto(b"%d" % number, transport.get_extra_info("sockname"))
+        run_turns(loop, interrupt, 20)
+    transport.close()
+    return arrived
+
+
+@pytest.mark.parametrize(
+    ("drive", "outcome"),
+    [(lose_by_end, [None]), (receive_datagrams, [b"0", b"1", b"2", b"3", b"4"])],
+)
+def test_interrupt_at_any_call_leaves_the_outcome_as_it_is(drive, outcome):
     fired, at = True, 0
     while fired:
         at += 1
@@ -209,7 +236,7 @@ def test_interrupt_at_any_call_of_an_end_still_has_connection_lost_called_once()
         loop.set_exception_handler(lambda _, context, to=problems: to.append(context))
         interrupter = Interrupter(at)
         try:
-            assert (at, lose_by_end(loop, Tracing(interrupter))) == (at, [None])
+            assert (at, drive(loop, Tracing(interrupter))) == (at, outcome)
         finally:
             loop.close()
         assert not problems, at

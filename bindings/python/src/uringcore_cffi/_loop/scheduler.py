@@ -101,16 +101,14 @@ class Scheduler(asyncio.BaseEventLoop):
         self._write_to_self()
         return lean
 
-    def _new_handle(
-        self, callback: _Callback, args: tuple[Any, ...], context: Context | None = None
-    ) -> asyncio.Handle:
+    def _new_handle(self, callback: _Callback, args: tuple[Any, ...]) -> asyncio.Handle:
         """Make a handle that runs as often as its owner puts it into ``_ready``."""
         if self._debug:
-            return asyncio.Handle(callback, args, self, context)
+            return asyncio.Handle(callback, args, self, None)
         handle: Handle = _new(Handle)
         handle._callback = callback
         handle._args = args
-        handle._context = copy_context() if context is None else context
+        handle._context = copy_context()
         handle._loop = self
         return handle
 

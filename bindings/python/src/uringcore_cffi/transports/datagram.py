@@ -60,6 +60,8 @@ class DatagramTransport(SocketOwner, FlowControlMixin, asyncio.DatagramTransport
         """Take over ``sock``; ``address`` is where everything is sent to, if not None."""
         super().__init__(extra, loop)  # type: ignore[call-arg]
         self._address = address
+        # What arrived while something else was ready: whom to call, with what.
+        self._arrived: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         # Datagrams that found no room, with where they are to go.
         self._queue: deque[tuple[bytes, Any]] = deque()
         self._queue_bytes = 0
@@ -117,12 +119,16 @@ class DatagramTransport(SocketOwner, FlowControlMixin, asyncio.DatagramTransport
             if not self._closing:
                 self._context.run(deliver, *args)
         else:
-            handle = loop._new_handle(self._deliver, (deliver, args), self._context)
+            handle = loop._internal_handle(self._deliver_first, (), self._context)
             loop._ready += (handle,)
+            self._arrived += ((deliver, args),)
             loop._cursor = following
 
-    def _deliver(self, deliver: Callable[..., None], args: tuple[Any, ...]) -> None:
-        if not self._closing:
+    def _deliver_first(self) -> None:
+        """Deliver what arrived first; may be called once too often after an interrupt."""
+        if self._arrived and not self._closing:
+            deliver, args = self._arrived[0]
+            del self._arrived[0]
             deliver(*args)
 
     def receive_failed(self, exc: BaseException) -> None:
@@ -199,11 +205,13 @@ class DatagramTransport(SocketOwner, FlowControlMixin, asyncio.DatagramTransport
         """Send what waits; each datagram leaves the queue just before it is sent."""
         queue = self._queue
         while queue:
-            data, addr = queue.popleft()
-            self._queue_bytes -= len(data) + _HEADER_BYTES
+            data, addr = queue[0]
+            size = len(data) + _HEADER_BYTES
+            self._queue_bytes -= size
+            del queue[0]
             if not self._context.run(self._send_waiting, data, addr):
                 queue.appendleft((data, addr))
-                self._queue_bytes += len(data) + _HEADER_BYTES
+                self._queue_bytes += size
                 self._wait_for_room()
                 break
         self._context.run(self._maybe_resume_protocol)  # which may send more
@@ -233,6 +241,9 @@ class DatagramTransport(SocketOwner, FlowControlMixin, asyncio.DatagramTransport
     def _refuse_more(self) -> None:
         self._queue.clear()
         self._queue_bytes = 0
+
+    def _drop_kept(self) -> None:
+        self._arrived.clear()
 
 
 class _Empty(bytes):
