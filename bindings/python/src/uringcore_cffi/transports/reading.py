@@ -54,11 +54,9 @@ class ReadSide:
 
     def _start_reading(self) -> None:
         """Begin or go on to receive; what is in the stash comes first."""
-        if self._stash:
-            self._deliver_stash()
+        self._deliver_late()
         if self._paused or self._closing or self._fd is None:
             return
-        self._choose_receiver()
         self._loop._own_thread()
         answer = self._fd.recv_start()
         if answer not in (0, -errno.EALREADY, -errno.ENOTCONN):
@@ -116,7 +114,7 @@ class ReadSide:
             piece: Any = loop._memory[offset : offset + result] if result > 0 else b""
             if result < 0:
                 piece = result_error(result)
-            handle = loop._internal_handle(self._start_reading, (), self._context)
+            handle = loop._internal_handle(self._deliver_late, (), self._context)
             self.receive = None
             loop._ready += (handle,)
             self._stash += (piece,)
@@ -133,7 +131,7 @@ class ReadSide:
         if count == 0:
             return
         if count < len(data):
-            handle = loop._internal_handle(self._start_reading, (), self._context)
+            handle = loop._internal_handle(self._deliver_late, (), self._context)
             loop._ready += (handle,)
             self._stash += (bytes(data[count:]),)
         loop._cursor = following
@@ -161,6 +159,12 @@ class ReadSide:
             raise
         except BaseException as exc:
             self._fatal_error(exc, "Fatal error: protocol.buffer_updated() call failed.")
+
+    def _deliver_late(self) -> None:
+        """Deliver what could not be at once; then data may take the short way again."""
+        if self._stash:
+            self._deliver_stash()
+        self._choose_receiver()
 
     def _deliver_stash(self) -> None:
         """Deliver what was received while the protocol paused. May be called again at any time."""
