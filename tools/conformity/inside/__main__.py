@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import signal
 import sys
 import unittest
 from typing import Any
@@ -56,6 +57,8 @@ def _run(job: dict[str, Any], report: Report) -> None:
 
 def main() -> None:
     """Do the job, and say at the end that it was brought to its end."""
+    # Ignored in what a shell runs in the background; tests wait for KeyboardInterrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with open(sys.argv[1], encoding="utf-8") as file:
         job = json.load(file)
     report = Report(job["report_fd"])
