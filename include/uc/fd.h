@@ -35,8 +35,9 @@ enum uc_fd_flag {
     UC_FD_DATAGRAM = 1, /* messages with addresses, received as UC_EVENT_DATAGRAM */
     UC_FD_GATHER = 2,   /* pieces that arrive together and lie side by side come as one record of at
                            most UC_GATHER_BYTES; it has no UC_EVENT_PAYLOAD and cannot be kept */
-    UC_FD_SHARED = 4,   /* others accept from this listening socket as well: connections are asked
-                           for one at a time, so that each of them gets its turn */
+    UC_FD_SHARED = 4,   /* others accept from this listening socket as well: it is asked anew for
+                           each connection, so that each of them gets its turn; what a burst has
+                           left waiting is taken along if the socket has O_NONBLOCK */
 };
 
 /* Of what UC_FD_GATHER puts into one record. */

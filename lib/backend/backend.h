@@ -124,6 +124,8 @@ struct uci_backend_table {
     /* Plain system calls on the descriptors that operations are about. */
     int (*shutdown)(int fd);
     int (*close)(int fd);
+    /* A connection that waits; -EAGAIN when none does, or when asking could block. */
+    int (*accept)(int fd);
 };
 
 /* What all backends begin with. */

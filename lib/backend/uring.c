@@ -2,6 +2,7 @@
 #include "backend/uring.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -231,6 +232,16 @@ static int uring_close(int fd)
     return close(fd) < 0 ? -errno : 0;
 }
 
+static int uring_accept(int fd)
+{
+    int flags = fcntl(fd, F_GETFL), connection;
+
+    if (flags < 0 || !(flags & O_NONBLOCK))
+        return -EAGAIN;
+    connection = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return connection < 0 ? -errno : connection;
+}
+
 const struct uci_backend_table uci_backend_uring = {
     .id = UC_BACKEND_URING,
     .open = uring_open,
@@ -246,4 +257,5 @@ const struct uci_backend_table uci_backend_uring = {
     .free = uring_free,
     .shutdown = uring_shutdown,
     .close = uring_close,
+    .accept = uring_accept,
 };

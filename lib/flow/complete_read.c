@@ -14,6 +14,8 @@
 
 #include "flow/flow.h"
 
+#define ACCEPTS_AT_ONCE 32
+
 struct payload {
     uint32_t buffer; /* or UCI_BUFFER_NONE */
     uint32_t start, length;
@@ -238,6 +240,23 @@ static void drop(uc_fd *fd, const struct payload *payload, int32_t result)
         fd->ring->backend->table->close(result);
 }
 
+/* A connection has come through an accept that is armed for each. If one came just before as well,
+ * more wait perhaps: a turn for each would be dear. */
+static void accept_more(uc_fd *fd)
+{
+    bool in_a_row = fd->turn && fd->turn + 1 >= fd->ring->turn;
+    int connection = 0;
+
+    fd->turn = fd->ring->turn;
+    for (uint32_t i = 0; in_a_row && connection >= 0 && i < ACCEPTS_AT_ONCE; i++) {
+        connection = fd->ring->backend->table->accept(fd->fd);
+        if (connection >= 0)
+            keep_accept(fd, connection);
+    }
+    if (fd->accepts.count)
+        uci_flow_hold(fd);
+}
+
 /* One record was asked for and has been given out. */
 static void finish_once(uc_fd *fd)
 {
@@ -272,6 +291,9 @@ void uci_flow_complete_read(uc_fd *fd, const struct uci_completion *completion)
         return;
     }
     deliver(fd, &payload, completion->result);
+    if (fd->read_kind == UCI_KIND_ACCEPT && input == UCI_READ_LAST && completion->result >= 0 &&
+        (fd->flags & UC_FD_SHARED))
+        accept_more(fd);
     if (fd->once_bytes && input != UCI_READ_END)
         finish_once(fd);
     else if (input == UCI_READ_DATA && fd->turn_bytes >= fd->credit_bytes &&

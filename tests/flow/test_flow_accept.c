@@ -201,6 +201,43 @@ static void who_shares_a_listening_socket_gets_a_share_of_the_connections(void *
     assert_true(uct_close(both[1]));
 }
 
+/* One that comes alone costs no system call more; of a burst the rest is taken along. */
+static void a_burst_at_a_shared_socket_takes_few_turns(void **state)
+{
+    const struct uc_fd_options shared = {.size = sizeof(shared), .flags = UC_FD_SHARED};
+    struct uct *t = *state;
+    int number = uct_listen(0, 512, 0);
+    struct uct_sink *listener;
+    int turns = 0;
+
+    assert_int_equal(fcntl(number, F_SETFL, fcntl(number, F_GETFL) | O_NONBLOCK), 0);
+    listener = uct_attach(t, number, &shared);
+    for (int i = 0; i < 100; i++)
+        uct_peer(t, uct_connect(uct_port(number), 0));
+    assert_int_equal(uc_fd_accept_start(listener->fd), 0);
+    for (; listener->accepts < 100 && turns < 100; turns++)
+        uct_turn(t, 1000000);
+    assert_int_equal(listener->accepts, 100);
+    assert_in_range(turns, 1, 10);
+}
+
+/* What may block is asked through the ring only. */
+static void a_shared_socket_that_blocks_is_never_waited_for(void **state)
+{
+    const struct uc_fd_options shared = {.size = sizeof(shared), .flags = UC_FD_SHARED};
+    struct uct *t = *state;
+    int number = uct_listen(0, 512, 0);
+    struct uct_sink *listener = uct_attach(t, number, &shared);
+
+    assert_int_equal(fcntl(number, F_SETFL, fcntl(number, F_GETFL) & ~O_NONBLOCK), 0);
+    for (int i = 0; i < 3; i++)
+        uct_peer(t, uct_connect(uct_port(number), 0));
+    assert_int_equal(uc_fd_accept_start(listener->fd), 0);
+    UCT_UNTIL(t, listener->accepts == 3);
+    for (int i = 0; i < 3; i++)
+        uct_turn(t, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +251,8 @@ int main(void)
         UCT_EVERYWHERE(accepting_twice_is_refused),
         UCT_EVERYWHERE(one_record_at_a_time_loses_no_connection),
         UCT_EVERYWHERE(who_shares_a_listening_socket_gets_a_share_of_the_connections),
+        UCT_EVERYWHERE(a_burst_at_a_shared_socket_takes_few_turns),
+        UCT_EVERYWHERE(a_shared_socket_that_blocks_is_never_waited_for),
     };
 
     return UCT_RUN("accept", tests);
