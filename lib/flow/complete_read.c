@@ -14,8 +14,6 @@
 
 #include "flow/flow.h"
 
-#define ACCEPTS_AT_ONCE 32
-
 struct payload {
     uint32_t buffer; /* or UCI_BUFFER_NONE */
     uint32_t start, length;
@@ -27,12 +25,6 @@ static bool is_datagram_error(int32_t result)
 {
     return result == -ECONNREFUSED || result == -EHOSTUNREACH || result == -ENETUNREACH ||
            result == -EMSGSIZE || result == -ECONNRESET;
-}
-
-/* A connection that was gone before it could be accepted. */
-static bool is_accept_error(int32_t result)
-{
-    return result == -ECONNABORTED || result == -EPROTO;
 }
 
 static bool is_datagram(const uc_fd *fd)
@@ -160,24 +152,6 @@ static void keep_payload(uc_fd *fd, const struct payload *payload)
     fd->stash_bytes += payload->length;
 }
 
-static void keep_accept(uc_fd *fd, int connection)
-{
-    struct uci_kept_accepts *kept = &fd->accepts;
-    uint32_t capacity = kept->capacity ? kept->capacity * 2 : 16;
-    int *fds;
-
-    if (kept->count == kept->capacity) {
-        fds = realloc(kept->fds, capacity * sizeof(*fds));
-        if (!fds) {
-            fd->ring->backend->table->close(connection);
-            return;
-        }
-        kept->fds = fds;
-        kept->capacity = capacity;
-    }
-    kept->fds[kept->count++] = connection;
-}
-
 static void keep(uc_fd *fd, const struct payload *payload, int32_t result)
 {
     if (fd->read == UCI_READ_ENDING || fd->read == UCI_READ_ENDED) {
@@ -187,7 +161,7 @@ static void keep(uc_fd *fd, const struct payload *payload, int32_t result)
         fd->kept_error = result;
         recycle(fd, payload);
     } else if (fd->read_kind == UCI_KIND_ACCEPT) {
-        keep_accept(fd, result);
+        uci_flow_keep_accept(fd, result);
     } else if (payload->buffer != UCI_BUFFER_NONE) {
         keep_payload(fd, payload);
     }
@@ -219,7 +193,7 @@ static enum uci_read_input input_of(uc_fd *fd, const struct uci_completion *comp
             return data;
     if (uci_flow_is_interruption(completion->result))
         return UCI_READ_BROKEN;
-    if (fd->read_kind == UCI_KIND_ACCEPT ? is_accept_error(completion->result)
+    if (fd->read_kind == UCI_KIND_ACCEPT ? uci_flow_is_accept_error(completion->result)
                                          : completion->result == -ENOBUFS)
         return UCI_READ_BROKEN;
     if (is_datagram(fd) && is_datagram_error(completion->result))
@@ -238,23 +212,6 @@ static void drop(uc_fd *fd, const struct payload *payload, int32_t result)
     recycle(fd, payload);
     if (fd->read_kind == UCI_KIND_ACCEPT && result >= 0)
         fd->ring->backend->table->close(result);
-}
-
-/* A connection has come through an accept that is armed for each. If one came just before as well,
- * more wait perhaps: a turn for each would be dear. */
-static void accept_more(uc_fd *fd)
-{
-    bool in_a_row = fd->turn && fd->turn + 1 >= fd->ring->turn;
-    int connection = 0;
-
-    fd->turn = fd->ring->turn;
-    for (uint32_t i = 0; in_a_row && connection >= 0 && i < ACCEPTS_AT_ONCE; i++) {
-        connection = fd->ring->backend->table->accept(fd->fd);
-        if (connection >= 0)
-            keep_accept(fd, connection);
-    }
-    if (fd->accepts.count)
-        uci_flow_hold(fd);
 }
 
 /* One record was asked for and has been given out. */
@@ -293,7 +250,7 @@ void uci_flow_complete_read(uc_fd *fd, const struct uci_completion *completion)
     deliver(fd, &payload, completion->result);
     if (fd->read_kind == UCI_KIND_ACCEPT && input == UCI_READ_LAST && completion->result >= 0 &&
         (fd->flags & UC_FD_SHARED))
-        accept_more(fd);
+        uci_flow_accept_more(fd);
     if (fd->once_bytes && input != UCI_READ_END)
         finish_once(fd);
     else if (input == UCI_READ_DATA && fd->turn_bytes >= fd->credit_bytes &&
@@ -344,14 +301,11 @@ static void deliver_first_kept(uc_fd *fd)
 /* One record of what was kept. Return: false if nothing is left. */
 static bool deliver_one_kept(uc_fd *fd)
 {
-    struct uci_kept_accepts *accepts = &fd->accepts;
-
     if (fd->kept_error) {
         uci_flow_record(fd, UC_EVENT_DATAGRAM, fd->kept_error);
         fd->kept_error = 0;
-    } else if (accepts->count) {
-        uci_flow_record(fd, UC_EVENT_ACCEPT, accepts->fds[0]);
-        memmove(accepts->fds, accepts->fds + 1, --accepts->count * sizeof(*accepts->fds));
+    } else if (fd->accepts.count) {
+        uci_flow_record(fd, UC_EVENT_ACCEPT, uci_flow_take_accept(fd));
     } else if (fd->stash_first != UCI_BUFFER_NONE) {
         deliver_first_kept(fd);
     } else {

@@ -4,7 +4,8 @@
  *   road 1   submit_fd.c, submit_send.c, submit_op.c   public functions: change state, queue
  *            submit.c                                  once per turn: queues become operations
  *   road 2   complete.c                                a completion finds its descriptor or slot
- *            complete_read.c, complete_write.c         state moves, records are made
+ *            complete_read.c, complete_accept.c, complete_write.c
+ *                                                      state moves, records are made
  *            close.c                                   the end of a descriptor, from either road
  */
 #pragma once
@@ -43,6 +44,12 @@ void uci_flow_complete_read(uc_fd *fd, const struct uci_completion *completion);
 void uci_flow_hold(uc_fd *fd); /* what was kept is to be delivered */
 void uci_flow_deliver_held(uc_ring *ring);
 void uci_flow_drop_kept(uc_fd *fd);
+
+/* complete_accept.c */
+bool uci_flow_is_accept_error(int32_t result);
+void uci_flow_keep_accept(uc_fd *fd, int connection); /* for when it is wanted */
+int uci_flow_take_accept(uc_fd *fd);                  /* the first that was kept */
+void uci_flow_accept_more(uc_fd *fd);                 /* one has come: others perhaps wait */
 
 /* complete_write.c */
 void uci_flow_complete_send(uc_fd *fd, const struct uci_completion *completion);

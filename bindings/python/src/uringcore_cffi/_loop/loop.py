@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import itertools
-import os
 import socket
 import time
-import weakref
 from asyncio.log import logger
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -23,6 +21,7 @@ from uringcore_cffi._loop.dispatch import (
     dispatch,
     dispatch_debug,
 )
+from uringcore_cffi._loop.forking import ForkMethods, forget_at_fork
 from uringcore_cffi._loop.internals import explain_missing
 from uringcore_cffi._loop.readiness import Readiness, ReadinessMethods
 from uringcore_cffi._loop.scheduler import Scheduler
@@ -52,6 +51,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
     ReadinessMethods,
     SignalMethods,
     ChildMethods,
+    ForkMethods,
     Scheduler,
     UnixMethods,
 ):
@@ -105,7 +105,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         self._settled = False  # at the end: the kernel has let go of everything
         self._info = self._ring.info()
         self._closed = False
-        _loops.add(self)
+        forget_at_fork(self)
 
     # What the loop tells of itself
 
@@ -332,39 +332,6 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
     def __getattr__(self, name: str) -> Any:
         raise explain_missing(self, name)
 
-    # Fork
-
-    def _forget_records(self) -> None:
-        """Hand out no more of the parent's data in a child, from the first moment on."""
-        self._batch = []
-        self._cursor = 0
-        for endpoint in self._endpoints.values():
-            if isinstance(endpoint, SocketOwner):
-                endpoint._drop_kept()
-        self._inherited.update(self._endpoints)
-        self._endpoints.clear()
-        if self._readiness is not None:
-            self._readiness.forked()
-
-    def _after_fork(self) -> None:
-        """Begin anew in a forked child: what was attached is the parent's business."""
-        self._forget_records()
-        self._ring.reinit()
-        self._memory = self._ring.pool.memory
-        self._transports.clear()
-        self._sockets.clear()
-        self._listeners.clear()
-        self._unix_server_sockets.clear()  # the paths are the parent's to remove
-        self._sweep_at = SWEEP_MIN_SOCKETS
-        # They are kept: tasks of the parent that wait for them would complain of being collected.
-        for endpoint in self._inherited.values():
-            endpoint.forked()
-        self._signals = None
-        self._readiness = self._leading = None
-        self._forget_children()
-        if self._in_turn:
-            self._install_signals()
-
     # The end
 
     def close(self) -> None:
@@ -426,17 +393,6 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         ring.taken()
         self._final_stats = ring.stats()
         self._settled = self._final_stats.in_flight == 0
-
-
-_loops: weakref.WeakSet[UringEventLoop] = weakref.WeakSet()
-
-
-def _forget_records() -> None:
-    for loop in list(_loops):
-        loop._forget_records()
-
-
-os.register_at_fork(after_in_child=_forget_records)
 
 
 def _unsettled(stats: Stats) -> bool:

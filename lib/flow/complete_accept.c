@@ -1,0 +1,63 @@
+/*
+ * Road 2 for listening sockets: what is odd in accepting.
+ *
+ * A multishot accept keeps its place at the head of the socket's queue of waiters, and the kernel
+ * wakes one: of several processes that share the socket, one would get every connection. So with
+ * UC_FD_SHARED an accept is armed for each connection and goes to the tail. That alone would cost a
+ * burst a turn for each connection: if one came in the turn before as well, what waits is accepted
+ * with plain system calls.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "flow/flow.h"
+
+#define ACCEPTS_AT_ONCE 32
+
+/* A connection that was gone before it could be accepted. */
+bool uci_flow_is_accept_error(int32_t result)
+{
+    return result == -ECONNABORTED || result == -EPROTO;
+}
+
+void uci_flow_keep_accept(uc_fd *fd, int connection)
+{
+    struct uci_kept_accepts *kept = &fd->accepts;
+    uint32_t capacity = kept->capacity ? kept->capacity * 2 : 16;
+    int *fds;
+
+    if (kept->count == kept->capacity) {
+        fds = realloc(kept->fds, capacity * sizeof(*fds));
+        if (!fds) {
+            fd->ring->backend->table->close(connection);
+            return;
+        }
+        kept->fds = fds;
+        kept->capacity = capacity;
+    }
+    kept->fds[kept->count++] = connection;
+}
+
+int uci_flow_take_accept(uc_fd *fd)
+{
+    struct uci_kept_accepts *kept = &fd->accepts;
+    int connection = kept->fds[0];
+
+    memmove(kept->fds, kept->fds + 1, --kept->count * sizeof(*kept->fds));
+    return connection;
+}
+
+void uci_flow_accept_more(uc_fd *fd)
+{
+    bool in_a_row = fd->turn && fd->turn + 1 >= fd->ring->turn;
+    int connection = 0;
+
+    fd->turn = fd->ring->turn;
+    for (uint32_t i = 0; in_a_row && connection >= 0 && i < ACCEPTS_AT_ONCE; i++) {
+        connection = fd->ring->backend->table->accept(fd->fd);
+        if (connection >= 0)
+            uci_flow_keep_accept(fd, connection);
+    }
+    if (fd->accepts.count)
+        uci_flow_hold(fd);
+}
