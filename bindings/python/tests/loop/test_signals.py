@@ -7,8 +7,10 @@ import os
 import signal
 import socket
 import sys
+import threading
 
 import pytest
+from leaks import open_descriptors
 from steps import turns
 
 import uringcore_cffi
@@ -160,3 +162,37 @@ def test_closing_a_loop_with_handlers_leaves_no_descriptor():
     loop.add_signal_handler(signal.SIGUSR1, print)
     loop.close()
     assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_a_loop_closed_in_another_thread_leaves_signals_no_closed_number_to_write_to(loop):
+    """Python's handler goes on writing: what is opened next must not get the bytes."""
+    before = open_descriptors()
+    loop.add_signal_handler(signal.SIGUSR1, lambda: None)
+    problems = []
+
+    def close():
+        try:
+            loop.close()
+        except ValueError as exc:  # asyncio's too: signals are the main thread's
+            problems.append(str(exc))
+
+    thread = threading.Thread(target=close)
+    thread.start()
+    thread.join()
+    opened = [socket.socketpair() for _ in range(10)]
+    try:
+        signal.raise_signal(signal.SIGUSR1)
+        for sock in (sock for pair in opened for sock in pair):
+            sock.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                sock.recv(1)
+    finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+        for sock in (sock for pair in opened for sock in pair):
+            sock.close()
+        left = open_descriptors().keys() - before.keys()
+        for number in left:
+            os.close(int(number))
+    assert len(problems) == 1
+    assert len(left) == 2

@@ -73,15 +73,24 @@ class ChildMethods:
         pid = transport.get_pid()
         try:
             pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:  # reaped by somebody else already
+            self.call_soon(_tell_exit, transport, _status_known_to(transport, pid))
+            return
         except (AttributeError, OSError) as exc:
-            if isinstance(exc, ProcessLookupError):  # reaped by somebody else already
-                self.call_soon(_tell_exit, transport, _status_known_to(transport, pid))
-                return
-            logger.debug("no pidfd (%r): a thread waits for process %d", exc, pid)
-            ThreadedChildWatcher().add_child_handler(pid, self._on_thread_waited, transport)
+            self._wait_in_thread(transport, exc)
             return
         self._children[pidfd] = transport
-        self._add_reader(pidfd, self._on_child_exit, pidfd, pid)
+        try:
+            self._add_reader(pidfd, self._on_child_exit, pidfd, pid)
+        except OSError as exc:
+            del self._children[pidfd]
+            os.close(pidfd)
+            self._wait_in_thread(transport, exc)
+
+    def _wait_in_thread(self, transport: Any, reason: Exception) -> None:
+        pid = transport.get_pid()
+        logger.debug("no pidfd (%r): a thread waits for process %d", reason, pid)
+        ThreadedChildWatcher().add_child_handler(pid, self._on_thread_waited, transport)
 
     def _on_thread_waited(self, pid: int, returncode: int, transport: Any) -> None:
         self.call_soon_threadsafe(self.call_soon, transport._process_exited, returncode)
@@ -91,7 +100,7 @@ class ChildMethods:
         transport = self._children.get(pidfd)
         if transport is None:  # told already; or reaped, and an interrupt kept this from being
             return  # cancelled in the turn in which it was due once more
-        returncode = _peek(pid, transport)
+        returncode = _peek(pidfd, pid, transport)
         if returncode is None:
             return
         # One turn later, so that callbacks for output that is there already come first.
@@ -106,7 +115,7 @@ class ChildMethods:
         if pidfd not in self._children:
             return  # done already: the number may be another file's by now
         try:
-            os.waitpid(pid, 0)
+            os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
         except ChildProcessError:
             logger.debug("process %d was waited for already", pid)
         self._remove_reader(pidfd)
@@ -126,10 +135,10 @@ def _tell_exit(transport: Any, returncode: int) -> None:
         transport._process_exited(returncode)
 
 
-def _peek(pid: int, transport: Any) -> int | None:
+def _peek(pidfd: int, pid: int, transport: Any) -> int | None:
     """Return the exit code of a child that has ended, without reaping it; None: it has not."""
     try:
-        status = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        status = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return _status_known_to(transport, pid)
     if status is None:

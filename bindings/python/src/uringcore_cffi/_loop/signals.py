@@ -116,7 +116,7 @@ class SignalWakeup:
             self._missed.add(number)
 
     def loop_closed(self) -> None:
-        """Close both ends."""
+        """Close both ends, if signals do not go there any more or can be sent elsewhere."""
         self._fd = None
         _wakeups.discard(self)
         for other in list(_wakeups):
@@ -128,6 +128,10 @@ class SignalWakeup:
             current = _set_wakeup_fd(-1)
             if current != self._sender:
                 _set_wakeup_fd(current)
+        elif self._previous is not None:
+            # Only the main thread can change where Python writes. What is closed could be another
+            # file by the next signal, so this pair stays open.
+            return
         self._close()
 
     def forked(self) -> None:
