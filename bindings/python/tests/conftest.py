@@ -21,6 +21,9 @@ SUPPORT = str(Path(__file__).resolve().parent / "support")
 
 REFUSAL = refusal()
 
+# A shell has what it runs in the background ignore it, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(autouse=True)
 def _needs_io_uring() -> None:
