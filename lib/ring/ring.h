@@ -63,7 +63,7 @@ struct uc_ring {
     bool starved;      /* a receive could not be armed for want of a buffer */
 
     struct uci_wake wake;
-    int embed_fd; /* uc_ring_event_fd(); -1: not asked for */
+    atomic_int embed_fd; /* uc_ring_event_fd(); -1: not asked for */
 
     uint32_t outstanding; /* operations in the kernel, libuc's own counted */
     struct uc_ring_stats stats;

@@ -53,6 +53,17 @@ void uci_wake_complete(uc_ring *ring, const struct uci_completion *completion)
     atomic_store(&ring->wake.pending, false);
 }
 
+/* The kernel passes a write to one eventfd on to another only the first time: whoever sleeps on
+ * uc_ring_event_fd() is told by us. */
+static void tell_the_other_loop(uc_ring *ring)
+{
+    const uint64_t one = 1;
+    int fd = atomic_load(&ring->embed_fd);
+
+    while (fd >= 0 && write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
+        ;
+}
+
 UC_EXPORT int uc_ring_wake(uc_ring *ring)
 {
     const uint64_t one = 1;
@@ -64,5 +75,6 @@ UC_EXPORT int uc_ring_wake(uc_ring *ring)
     while (write(ring->wake.event_fd, &one, sizeof(one)) < 0)
         if (errno != EINTR)
             return -errno;
+    tell_the_other_loop(ring);
     return 0;
 }

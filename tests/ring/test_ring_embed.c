@@ -143,6 +143,23 @@ static void a_wake_up_tells_another_loop(void **state)
     }
 }
 
+/* The kernel tells of a write to one eventfd through another only once. */
+static void each_wake_up_tells_another_loop_that_has_taken_the_one_before(void **state)
+{
+    struct uct *t = *state;
+    int fd = uc_ring_event_fd(t->ring);
+    uint64_t value;
+
+    take_everything(t, fd);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(uc_ring_wake(t->ring), 0);
+        assert_true(is_readable(fd, 5000));
+        assert_int_equal(uct_turn(t, 0), 0);
+        assert_int_equal(read(fd, &value, sizeof(value)), sizeof(value));
+    }
+    assert_int_equal(uct_stats(t).wakeups, 10);
+}
+
 int main(void)
 {
     static const struct uct_options plain = {.ring.features_off = UINT64_MAX};
@@ -154,6 +171,7 @@ int main(void)
         UCT_WITH(the_rings_own_descriptor_tells_another_loop, "with nothing new", &plain),
         UCT(the_rings_own_descriptor_is_quiet_when_all_is_taken),
         UCT(a_wake_up_tells_another_loop),
+        UCT(each_wake_up_tells_another_loop_that_has_taken_the_one_before),
     };
 
     return UCT_RUN("embed", tests);
