@@ -143,3 +143,92 @@ def test_a_child_forked_while_the_set_leads_disturbs_nobody(loop, exchanging):
         return os.waitpid(child, 0)[1]
 
     assert loop.run_until_complete(main()) == 0
+
+
+class Answers(asyncio.Protocol):
+    """Tell when something has come."""
+
+    def __init__(self):
+        self.came = asyncio.Event()
+
+    def data_received(self, data):
+        self.came.set()
+
+
+def test_a_connection_ends_the_sleep_in_the_set_and_has_it_step_down(loop, exchanging):
+    """The peer answers from outside the loop, which sleeps by then."""
+
+    async def main():
+        ours, peer = socket.socketpair()
+        ours.setblocking(False)
+        thread = answering(peer)
+        transport, protocol = await loop.create_connection(Answers, sock=ours)
+        await exchange(loop, exchanging)
+        loop.add_reader(exchanging, lambda: None)
+        assert loop._leading is not None
+        for _ in range(30):
+            protocol.came.clear()
+            transport.write(b"x")
+            await asyncio.wait_for(protocol.came.wait(), 5)
+        assert loop._leading is None
+        loop.remove_reader(exchanging)
+        transport.close()
+        await asyncio.sleep(0)
+        thread.join(20)
+        peer.close()
+
+    loop.run_until_complete(main())
+
+
+def test_every_wake_up_ends_the_sleep_in_the_set(loop, exchanging):
+    """Also after one that came too late: what it was for had run already."""
+
+    async def main():
+        await exchange(loop, exchanging)
+        loop.add_reader(exchanging, lambda: None)
+        assert loop._leading is not None
+        asked = threading.Semaphore(0)
+        woken = asyncio.Event()
+
+        def wake():
+            for _ in range(20):
+                asked.acquire(timeout=20)
+                loop._write_to_self()
+                loop.call_soon_threadsafe(woken.set)
+
+        thread = threading.Thread(target=wake)
+        thread.start()
+        for _ in range(20):
+            woken.clear()
+            asked.release()
+            await asyncio.wait_for(woken.wait(), 5)
+        thread.join(20)
+        loop.remove_reader(exchanging)
+
+    loop.run_until_complete(main())
+
+
+def test_a_child_forked_from_a_protocol_while_the_set_leads_goes_on(loop, exchanging):
+    class Forks(asyncio.Protocol):
+        def data_received(self, data):
+            forked.set_result(os.fork())
+
+    async def main():
+        ours, peer = socket.socketpair()
+        ours.setblocking(False)
+        transport, _ = await loop.create_connection(Forks, sock=ours)
+        await exchange(loop, exchanging)
+        assert loop._leading is not None
+        peer.send(b"x")
+        child = await asyncio.wait_for(forked, 20)
+        if child == 0:
+            os._exit(7)
+        transport.close()
+        peer.close()
+        return os.waitpid(child, 0)[1] >> 8
+
+    forked = loop.create_future()
+    try:
+        assert loop.run_until_complete(main()) == 7
+    except ChildProcessError:
+        os._exit(1)

@@ -197,11 +197,11 @@ class Ring:
         """Ask for an operation to end early: its record tells how it did."""
         return lib.uc_op_cancel(self.handle, op)
 
-    def poll_fd(self) -> int:
-        """Return what becomes readable when there is something to take, until it is taken."""
-        answer = lib.uc_ring_poll_fd(self.handle)
+    def event_fd(self) -> int:
+        """Return an eventfd that is written to whenever there may be something to take."""
+        answer = lib.uc_ring_event_fd(self.handle)
         if answer < 0:
-            raise answer_error(answer, "uc_ring_poll_fd")
+            raise answer_error(answer, "uc_ring_event_fd")
         return answer
 
     def reinit(self) -> None:

@@ -180,7 +180,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         count = self._wait(timeout_ns if leading is None else 0)
         if count:
             self._take(count)
-        if leading is not None:
+        if leading is not None and self._leading is leading:  # not in a child forked just now
             leading.wait(timeout_ns, count)
         if heap:
             self._ready_due_timers()

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _READ = select.EPOLLIN
 _WRITE = select.EPOLLOUT
+# The ring tells once of each event: it is asked in every turn, so nobody has to read the eventfd.
+# The ring's own descriptor would not do: with deferred task work the kernel lets it sleep.
+_RING = select.EPOLLIN | select.EPOLLET
 # As asyncio's selector has it: an error or a hang-up wakes both.
 _WAKES_READER = ~select.EPOLLOUT
 _WAKES_WRITER = ~select.EPOLLIN
@@ -173,8 +176,13 @@ class Readiness:
         timeout = timeout_ns / 1e9 if timeout_ns >= 0 else -1
         if records or loop._ready or loop._stopping:
             timeout = 0
-        loop._ready += self._find_ready(timeout)
-        self._disturbed = max(0, self._disturbed + (1 if records else -1))
+        ready = self._find_ready(timeout)
+        loop._ready += ready
+        # That the ring alone ends the sleep counts with what it then brings, in the next turn.
+        if records:
+            self._disturbed += 1
+        elif ready and ready != [self._ring_handle]:
+            self._disturbed = max(0, self._disturbed - 1)
         if self._disturbed > _STEP_DOWN_AFTER or len(self._handles) == 1:
             self.step_down()
 
@@ -183,12 +191,12 @@ class Readiness:
         self._fd.poll_stop()
         self._armed = False
         self._loop._ring.flush()
-        number = self._ring_number = self._loop._ring.poll_fd()
+        number = self._ring_number = self._loop._ring.event_fd()
         self._handles[number, _READ] = self._ring_handle
         try:
-            self._epoll.register(number, _READ)
+            self._epoll.register(number, _RING)
         except FileExistsError:
-            pass
+            self._epoll.modify(number, _RING)
         self._alone = self._disturbed = 0
         self._in_lead = True
 
@@ -199,7 +207,8 @@ class Readiness:
         try:
             self._epoll.unregister(self._ring_number)
         except (OSError, ValueError):
-            pass  # it never led, or the ring is another by now, as the loop is in another thread
+            pass  # it never led
+        self._ring_number = -1  # what was watched next under the number is not the ring
         if self._handles:
             self._arm()
         self._loop._leading = None
