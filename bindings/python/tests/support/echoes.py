@@ -1,4 +1,4 @@
-"""A load that several tests put on a loop."""
+"""Echo servers and their clients: a load that several tests put on a loop."""
 
 from __future__ import annotations
 
@@ -30,3 +30,31 @@ async def echo_to_many(connections: int, repeats: int) -> None:
     )
     server.close()
     await server.wait_closed()
+
+
+async def echo(reader, writer):
+    """Send back lines until the end."""
+    while line := await reader.readline():
+        writer.write(line)
+    writer.close()
+
+
+async def talk(address, lines: int, between=None) -> None:
+    """Exchange lines with an echo server; call ``between`` after each."""
+    reader, writer = await asyncio.open_connection(*address)
+    for number in range(lines):
+        writer.write(b"%d\n" % number)
+        assert await reader.readline() == b"%d\n" % number
+        if between is not None:
+            between(number)
+    writer.close()
+    await writer.wait_closed()
+
+
+async def serve_and_talk(lines: int = 20) -> str:
+    """Run a server and a client of one's own."""
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    await talk(server.sockets[0].getsockname(), lines)
+    server.close()
+    await server.wait_closed()
+    return "talked"

@@ -24,14 +24,19 @@ def is_loops_own(frame) -> bool:
 
 
 class Interrupter:
-    """Raises KeyboardInterrupt at the k-th call of a function of the package."""
+    """Raises KeyboardInterrupt at the k-th event in a frame that it is to strike.
 
-    def __init__(self, at: int) -> None:
+    Unless told otherwise, that is the k-th call of a function in the loop's own work.
+    """
+
+    def __init__(self, at: int, *, events=("call",), strikes=is_loops_own) -> None:
         self.left = at
+        self.events = events
+        self.strikes = strikes
         self.fired = False
 
     def __call__(self, frame, event, _argument):
-        if event == "call" and not self.fired and is_loops_own(frame):
+        if event in self.events and not self.fired and self.strikes(frame):
             self.left -= 1
             if self.left == 0:
                 self.fired = True

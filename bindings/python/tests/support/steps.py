@@ -19,3 +19,25 @@ async def cancel(task) -> bool:
     except asyncio.CancelledError:
         return True
     return False
+
+
+async def soon(awaitable):
+    """Await something that must not wait for ever."""
+    return await asyncio.wait_for(awaitable, 20)
+
+
+async def until(condition, pause: float = 0) -> None:
+    """Let the loop turn until something is so, and sleep in between if told to."""
+
+    async def turn():
+        while not condition():
+            await asyncio.sleep(pause)
+
+    await soon(turn())
+
+
+def run_turns(loop, count: int = 1) -> None:
+    """Take a number of turns."""
+    for _ in range(count):
+        loop.call_soon(loop.stop)
+        loop.run_forever()

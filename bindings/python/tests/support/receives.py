@@ -1,0 +1,32 @@
+"""Receives that were begun and given up."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+from steps import turns
+
+
+async def abandon(loop, sock, receive=None) -> None:
+    """Begin to receive, submit it, and give up; on return the kernel does not know of that yet."""
+    task = asyncio.current_task()
+
+    async def give_up():
+        await turns(3)
+        task.cancel()
+
+    giving_up = loop.create_task(give_up())
+    with pytest.raises(asyncio.CancelledError):
+        await (receive or loop.sock_recv)(sock, 10)
+    assert giving_up.done()
+
+
+async def socket_of_an_abandoned_receive(loop) -> int:
+    """Close a socket whose receive was called off and never ended; return its number."""
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        ours.setblocking(False)
+        await abandon(loop, ours)
+        return ours.fileno()
