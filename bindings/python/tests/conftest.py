@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from leaks import nothing_left, refusal
+from loops import checked
 
 import uringcore_cffi
 
@@ -45,19 +45,6 @@ def loop():
     """Make one of our loops, closed after the test; unhandled exceptions fail the test."""
     made = uringcore_cffi.new_event_loop()
     yield from checked(made)
-
-
-def checked(made: asyncio.AbstractEventLoop):
-    """Hand a loop to a test and close it afterwards; its exception handler must stay idle."""
-    problems: list[dict] = []
-    made.set_exception_handler(lambda _, context: problems.append(context))
-    made.problems = problems
-    yield made
-    if not made.is_closed():
-        made.run_until_complete(made.shutdown_asyncgens())
-        made.run_until_complete(made.shutdown_default_executor())
-        made.close()
-    assert not problems, problems
 
 
 class Child:

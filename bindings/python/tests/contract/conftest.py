@@ -6,21 +6,9 @@ import asyncio
 
 import pytest
 from certificates import Certificates
+from loops import checked
 
 import uringcore_cffi
-
-
-def checked(made):
-    """Hand a loop to a test and close it afterwards; its exception handler must stay idle."""
-    problems = []
-    made.set_exception_handler(lambda _, context: problems.append(context))
-    made.problems = problems
-    yield made
-    if not made.is_closed():
-        made.run_until_complete(made.shutdown_asyncgens())
-        made.run_until_complete(made.shutdown_default_executor())
-        made.close()
-    assert not problems, problems
 
 
 @pytest.fixture(params=["asyncio", "uringcore"])

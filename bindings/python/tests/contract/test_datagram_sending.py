@@ -9,7 +9,8 @@ import sys
 from asyncio import selector_events
 
 import pytest
-from datagrams import Mailbox, endpoint, gated, udp_socket, until
+from datagrams import Mailbox, endpoint, gated, udp_socket
+from steps import until
 
 # Counted for each datagram that waits: by asyncio from 3.13 on, by ours always.
 HEADER = 8

@@ -10,10 +10,10 @@ import sys
 
 import pytest
 from certificates import NAME
-from protocols import Sink
+from peers import HOST, connect, read_what_comes
+from protocols import Pausing, Sink
 from steps import cancel, turns
 
-HOST = "127.0.0.1"
 CONTENT = os.urandom(3_000_000)
 LARGE = CONTENT * 8
 
@@ -36,38 +36,8 @@ def large(tmp_path):
         yield opened
 
 
-class Slow(Sink):
+class Slow(Pausing, Sink):
     """Knows whether it is to write."""
-
-    paused = False
-
-    def pause_writing(self):
-        assert not self.paused
-        self.paused = True
-
-    def resume_writing(self):
-        assert self.paused
-        self.paused = False
-
-
-async def connect(loop, **arguments):
-    """Connect a protocol to a plain blocking socket; return both."""
-    with socket.create_server((HOST, 0)) as server:
-        _, protocol = await loop.create_connection(Slow, *server.getsockname(), **arguments)
-        peer, _ = server.accept()
-    peer.settimeout(20)
-    return protocol, peer
-
-
-def read_all(peer) -> bytes:
-    """Read up to the end; an end by error is one, too."""
-    pieces = []
-    try:
-        while piece := peer.recv(1 << 20):
-            pieces.append(piece)
-    except ConnectionError:
-        pass
-    return b"".join(pieces)
 
 
 def pair():
@@ -97,12 +67,12 @@ def test_what_is_asked_for_is_sent(loop, file, arguments, wanted, by):
     async def main():
         if by == "socket":
             ours, peer = pair()
-            reading = loop.run_in_executor(None, read_all, peer)
+            reading = loop.run_in_executor(None, read_what_comes, peer)
             sent = await loop.sock_sendfile(ours, file, *arguments)
             ours.close()
         else:
-            protocol, peer = await connect(loop)
-            reading = loop.run_in_executor(None, read_all, peer)
+            protocol, peer = await connect(loop, Slow)
+            reading = loop.run_in_executor(None, read_what_comes, peer)
             sent = await loop.sendfile(protocol.transport, file, *arguments)
             protocol.transport.close()
             await protocol.lost
@@ -126,12 +96,12 @@ def test_what_is_no_file_is_sent_by_reading_it(loop, by):
             ours, peer = pair()
             send, target = loop.sock_sendfile, ours
         else:
-            protocol, peer = await connect(loop)
+            protocol, peer = await connect(loop, Slow)
             send, target = loop.sendfile, protocol.transport
         with peer:
             with pytest.raises(asyncio.SendfileNotAvailableError):
                 await send(target, source, fallback=False)
-            reading = loop.run_in_executor(None, read_all, peer)
+            reading = loop.run_in_executor(None, read_what_comes, peer)
             assert await send(target, source, 5, 2_000_000) == 2_000_000
             assert source.tell() == 2_000_005
             target.close()
@@ -147,7 +117,7 @@ def test_a_file_of_nothing_sends_nothing(loop, tmp_path):
 
     async def main():
         (tmp_path / "empty").touch()
-        protocol, peer = await connect(loop)
+        protocol, peer = await connect(loop, Slow)
         with peer, (tmp_path / "empty").open("rb") as empty:
             assert await loop.sendfile(protocol.transport, empty) == 0
             protocol.transport.write(b"x")
@@ -186,7 +156,7 @@ def test_wrong_numbers_are_refused(loop, file, arguments, error):
             with pytest.raises(error):
                 await loop.sock_sendfile(ours, file, *arguments)
             ours.close()
-            assert read_all(peer) == b""
+            assert read_what_comes(peer) == b""
 
     loop.run_until_complete(main())
 
@@ -195,7 +165,7 @@ def test_what_was_written_before_leaves_first(loop, file):
     """write() before and after: in the order of the calls; write() meanwhile is refused."""
 
     async def main():
-        protocol, peer = await connect(loop)
+        protocol, peer = await connect(loop, Slow)
         transport = protocol.transport
         with peer:
             transport.write(b"a" * 2_000_000)
@@ -203,7 +173,7 @@ def test_what_was_written_before_leaves_first(loop, file):
             await turns(3)
             with pytest.raises(RuntimeError, match="sendfile is in progress"):
                 transport.write(b"meanwhile")
-            reading = loop.run_in_executor(None, read_all, peer)
+            reading = loop.run_in_executor(None, read_what_comes, peer)
             assert await asyncio.wait_for(task, 20) == len(CONTENT)
             transport.write(b"after")
             transport.close()
@@ -219,7 +189,7 @@ def test_a_slow_peer_is_waited_for(loop, large):
     """Nothing is lost, and the loop goes on meanwhile."""
 
     async def main():
-        protocol, peer = await connect(loop)
+        protocol, peer = await connect(loop, Slow)
         with peer:
             task = asyncio.ensure_future(loop.sendfile(protocol.transport, large))
             got = bytearray()
@@ -241,7 +211,7 @@ def test_reading_goes_on_after_a_file_was_sent(loop, file):
     """What the peer sends meanwhile is delivered, at the latest afterwards."""
 
     async def main():
-        protocol, peer = await connect(loop)
+        protocol, peer = await connect(loop, Slow)
         with peer:
             task = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
             await turns(2)
@@ -272,7 +242,7 @@ def test_cancelling_stops_in_the_middle(loop, large, by):
             ours, peer = pair()
             task = asyncio.ensure_future(loop.sock_sendfile(ours, large))
         else:
-            protocol, peer = await connect(loop)
+            protocol, peer = await connect(loop, Slow)
             task = asyncio.ensure_future(loop.sendfile(protocol.transport, large))
         with peer:
             first = await loop.run_in_executor(None, peer.recv, 1000)
@@ -281,7 +251,7 @@ def test_cancelling_stops_in_the_middle(loop, large, by):
                 ours.close()
             else:
                 protocol.transport.close()
-            got = first + await loop.run_in_executor(None, read_all, peer)
+            got = first + await loop.run_in_executor(None, read_what_comes, peer)
             assert 0 < len(got) < len(LARGE)
             assert got == LARGE[: len(got)]
             if protocol is not None:
@@ -300,7 +270,7 @@ def test_a_peer_that_goes_is_an_error(loop, large, by):
             ours, peer = pair()
             task = asyncio.ensure_future(loop.sock_sendfile(ours, large))
         else:
-            protocol, peer = await connect(loop)
+            protocol, peer = await connect(loop, Slow)
             task = asyncio.ensure_future(loop.sendfile(protocol.transport, large))
         await loop.run_in_executor(None, peer.recv, 1000)
         peer.close()
@@ -319,7 +289,7 @@ def test_a_closing_transport_is_refused(loop, file):
     """RuntimeError before anything is read."""
 
     async def main():
-        protocol, peer = await connect(loop)
+        protocol, peer = await connect(loop, Slow)
         with peer:
             protocol.transport.close()
             with pytest.raises(RuntimeError, match="closing"):

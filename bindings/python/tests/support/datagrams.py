@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import socket
 
+from protocols import Pausing
+
 HOST = "127.0.0.1"
 
 
-class Mailbox(asyncio.DatagramProtocol):
+class Mailbox(Pausing, asyncio.DatagramProtocol):
     """Keeps every datagram with its sender, and every error; checks the order of the calls."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.transport = None
         self.state = "new"
-        self.paused = False
-        self.pauses = self.resumes = 0
         self.mail: asyncio.Queue = asyncio.Queue()
         self.errors: asyncio.Queue = asyncio.Queue()
         self.lost: asyncio.Future = loop.create_future()
@@ -34,16 +34,6 @@ class Mailbox(asyncio.DatagramProtocol):
     def error_received(self, exc):
         assert self.state == "made"
         self.errors.put_nowait(exc)
-
-    def pause_writing(self):
-        assert not self.paused
-        self.paused = True
-        self.pauses += 1
-
-    def resume_writing(self):
-        assert self.paused
-        self.paused = False
-        self.resumes += 1
 
     def connection_lost(self, exc):
         assert self.state == "made"
@@ -116,13 +106,3 @@ async def gated(peer, factory=Mailbox):
     sock = GatedSocket()
     sock.connect(peer.getsockname())
     return await endpoint(factory, sock=sock), sock
-
-
-async def until(condition) -> None:
-    """Let the loop turn until something is so."""
-
-    async def turn():
-        while not condition():
-            await asyncio.sleep(0)
-
-    await asyncio.wait_for(turn(), 10)

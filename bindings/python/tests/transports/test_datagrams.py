@@ -9,8 +9,8 @@ import socket
 import warnings
 
 import pytest
-from datagrams import HOST, GatedSocket, Mailbox, endpoint, gated, udp_socket, until
-from steps import cancel, turns
+from datagrams import HOST, GatedSocket, Mailbox, endpoint, gated, udp_socket
+from steps import cancel, turns, until
 
 import uringcore_cffi
 from uringcore_cffi.transports.datagram import DatagramTransport, ReadinessDatagramTransport

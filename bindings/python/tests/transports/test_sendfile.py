@@ -10,10 +10,10 @@ import socket
 import pytest
 from garbage import collect
 from leaks import open_descriptors
+from peers import connect, read_what_comes
 from protocols import Sink
 from steps import cancel, turns
 
-HOST = "127.0.0.1"
 CONTENT = os.urandom(2_000_000) * 12
 
 
@@ -24,26 +24,6 @@ def file(tmp_path):
     path.write_bytes(CONTENT)
     with path.open("rb") as opened:
         yield opened
-
-
-async def connect(loop):
-    """Connect a protocol to a plain blocking socket; return both."""
-    with socket.create_server((HOST, 0)) as server:
-        _, protocol = await loop.create_connection(Sink, *server.getsockname())
-        peer, _ = server.accept()
-    peer.settimeout(20)
-    return protocol, peer
-
-
-def read_all(peer) -> bytes:
-    """Read up to the end; an end by error is one, too."""
-    pieces = []
-    try:
-        while piece := peer.recv(1 << 20):
-            pieces.append(piece)
-    except ConnectionError:
-        pass
-    return b"".join(pieces)
 
 
 def test_a_second_file_does_not_disturb_the_first(loop, file):
@@ -59,7 +39,7 @@ def test_a_second_file_does_not_disturb_the_first(loop, file):
             with pytest.raises(RuntimeError, match="in progress"):
                 protocol.transport.write(b"in between")
             assert not protocol.transport.is_reading()
-            reading = loop.run_in_executor(None, read_all, peer)
+            reading = loop.run_in_executor(None, read_what_comes, peer)
             assert await asyncio.wait_for(first, 20) == len(CONTENT)
             assert protocol.transport.is_reading()
             protocol.transport.close()
@@ -82,7 +62,9 @@ def test_ending_the_transport_ends_the_file(loop, file, end):
             with pytest.raises(ConnectionError):
                 await asyncio.wait_for(task, 20)
             await asyncio.wait_for(protocol.lost, 20)
-            got = first + await asyncio.wait_for(loop.run_in_executor(None, read_all, peer), 20)
+            got = first + await asyncio.wait_for(
+                loop.run_in_executor(None, read_what_comes, peer), 20
+            )
             assert len(got) < len(CONTENT)
             assert got == CONTENT[: len(got)]
 
@@ -95,7 +77,7 @@ def test_a_transport_closed_by_the_reader_sends_no_more(loop, file):
     async def main():
         protocol, peer = await connect(loop)
         with peer:
-            reading = loop.run_in_executor(None, read_all, peer)
+            reading = loop.run_in_executor(None, read_what_comes, peer)
             task = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
             await turns(1)
             protocol.transport.close()
@@ -120,7 +102,7 @@ def test_cancelling_a_hundred_files_leaves_nothing(loop, file):
                 assert await cancel(task)
                 position = file.tell()
                 ours.close()
-                assert len(await loop.run_in_executor(None, read_all, peer)) == position
+                assert len(await loop.run_in_executor(None, read_what_comes, peer)) == position
             file.seek(0)
 
     loop.run_until_complete(main())
@@ -148,7 +130,7 @@ def test_a_file_waits_for_what_was_written_although_one_before_was_given_up(loop
             file.seek(0)
             task = asyncio.ensure_future(loop.sendfile(transport, file))
             await turns(3)
-            reading = loop.run_in_executor(None, read_all, peer)
+            reading = loop.run_in_executor(None, read_what_comes, peer)
             await asyncio.wait_for(task, 20)
             transport.close()
             assert await reading == CONTENT[:position] + written + CONTENT
@@ -210,7 +192,7 @@ def test_a_file_that_shrinks_ends_early(loop, tmp_path):
             task = asyncio.ensure_future(loop.sendfile(protocol.transport, shrinking))
             await loop.run_in_executor(None, peer.recv, 1000)
             os.truncate(path, 20_000_000)
-            reading = loop.run_in_executor(None, read_all, peer)
+            reading = loop.run_in_executor(None, read_what_comes, peer)
             sent = await asyncio.wait_for(task, 20)
             protocol.transport.close()
             assert len(await reading) == sent - 1000

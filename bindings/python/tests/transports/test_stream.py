@@ -8,18 +8,8 @@ import os
 import socket
 
 import pytest
+from peers import HOST, connect
 from protocols import Sink
-
-HOST = "127.0.0.1"
-
-
-async def connect(loop, factory=Sink):
-    """Connect a protocol to a plain blocking socket; return both."""
-    with socket.create_server((HOST, 0)) as server:
-        _, protocol = await loop.create_connection(factory, *server.getsockname())
-        peer, _ = server.accept()
-    peer.settimeout(20)
-    return protocol, peer
 
 
 def test_all_writes_of_a_turn_leave_as_one(loop):
