@@ -143,18 +143,23 @@ static void what_had_arrived_at_the_move_can_still_be_called_off(void **state)
     }
 }
 
+static void assert_move_cancels_operation(struct uct *t, uint64_t cookie)
+{
+    assert_int_equal(on_a_thread(enable_and_wait, t), 0);
+    assert_int_equal(uc_ring_enable(t->ring), 0);
+    UCT_UNTIL(t, t->operations);
+    assert_int_equal(t->operation_cookie, cookie);
+    assert_int_equal(t->operation_result, -ECANCELED);
+    assert_int_equal(uct_stats(t).rehomed, 1);
+}
+
 static void a_one_shot_operation_ends_as_cancelled_by_the_move(void **state)
 {
     struct uct *t = *state;
 
     assert_int_equal(uc_op_timeout(t->ring, UINT64_C(60000000000), 7, NULL), 0);
     uct_turn(t, 0);
-    assert_int_equal(on_a_thread(enable_and_wait, t), 0);
-    assert_int_equal(uc_ring_enable(t->ring), 0);
-    UCT_UNTIL(t, t->operations);
-    assert_int_equal(t->operation_cookie, 7);
-    assert_int_equal(t->operation_result, -ECANCELED);
-    assert_int_equal(uct_stats(t).rehomed, 1);
+    assert_move_cancels_operation(t, 7);
 }
 
 static void a_splice_that_waits_ends_as_cancelled_by_the_move(void **state)
@@ -168,12 +173,7 @@ static void a_splice_that_waits_ends_as_cancelled_by_the_move(void **state)
                                   100, 0, 7, NULL),
                      0);
     uct_turn(t, 0);
-    assert_int_equal(on_a_thread(enable_and_wait, t), 0);
-    assert_int_equal(uc_ring_enable(t->ring), 0);
-    UCT_UNTIL(t, t->operations);
-    assert_int_equal(t->operation_cookie, 7);
-    assert_int_equal(t->operation_result, -ECANCELED);
-    assert_int_equal(uct_stats(t).rehomed, 1);
+    assert_move_cancels_operation(t, 7);
 }
 
 static void the_eventfd_stays_and_the_wake_up_still_works_after_a_move(void **state)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import traceback
 from pathlib import Path
 
 import pytest
+from datagrams import udp_socket
 from leaks import nothing_left, refusal
 from loops import checked
 
@@ -45,6 +47,24 @@ def loop():
     """Make one of our loops, closed after the test; unhandled exceptions fail the test."""
     made = uringcore_cffi.new_event_loop()
     yield from checked(made)
+
+
+@pytest.fixture
+def pair():
+    """Make two connected sockets: ours, non-blocking, and its blocking peer."""
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        ours.setblocking(False)
+        peer.settimeout(20)
+        yield ours, peer
+
+
+@pytest.fixture
+def udp_pair():
+    """Make two bound UDP sockets that do not know each other: ours, non-blocking, and its peer."""
+    with udp_socket() as ours, udp_socket() as peer:
+        ours.setblocking(False)
+        yield ours, peer
 
 
 class Child:

@@ -20,24 +20,10 @@ def _methods_exist(loop):
         pytest.skip("asyncio has these methods from 3.11 on")
 
 
-@pytest.fixture
-def ours():
-    """Make a bound UDP socket that does not block."""
-    with udp_socket() as sock:
-        sock.setblocking(False)
-        yield sock
-
-
-@pytest.fixture
-def peer():
-    """Make a bound UDP socket that blocks."""
-    with udp_socket() as sock:
-        yield sock
-
-
 @pytest.mark.parametrize("waits", [False, True])
-def test_a_datagram_comes_with_its_sender(loop, ours, peer, waits):
+def test_a_datagram_comes_with_its_sender(loop, udp_pair, waits):
     """Whether it lies there already or is waited for; an empty one is one, too."""
+    ours, peer = udp_pair
 
     async def main():
         for data in (b"one", b"", b"x" * 60_000):
@@ -59,8 +45,9 @@ def test_a_datagram_comes_with_its_sender(loop, ours, peer, waits):
     loop.run_until_complete(main())
 
 
-def test_what_does_not_fit_is_cut(loop, ours, peer):
+def test_what_does_not_fit_is_cut(loop, udp_pair):
     """bufsize and nbytes say how much is wanted; the rest of the datagram is gone."""
+    ours, peer = udp_pair
 
     async def main():
         buffer = bytearray(b"." * 10)
@@ -75,8 +62,9 @@ def test_what_does_not_fit_is_cut(loop, ours, peer):
     loop.run_until_complete(main())
 
 
-def test_sending_tells_how_much_was_sent(loop, ours, peer):
+def test_sending_tells_how_much_was_sent(loop, udp_pair):
     """Every kind of bytes, also none; errors are raised."""
+    ours, peer = udp_pair
 
     async def main():
         for data in (b"bytes", bytearray(b"array"), memoryview(b"view"), b""):
@@ -150,8 +138,9 @@ def test_sendto_waits_for_room_and_can_be_cancelled(loop, tmp_path):
     loop.run_until_complete(main())
 
 
-def test_the_buffer_of_a_cancelled_receive_is_never_written(loop, ours, peer):
+def test_the_buffer_of_a_cancelled_receive_is_never_written(loop, udp_pair):
     """Not even by a datagram that comes right after."""
+    ours, peer = udp_pair
 
     async def main():
         buffer = bytearray(b"untouched")
@@ -168,8 +157,9 @@ def test_the_buffer_of_a_cancelled_receive_is_never_written(loop, ours, peer):
 
 
 @pytest.mark.parametrize("method", SINCE_311)
-def test_a_blocking_socket_is_refused_in_debug_mode(loop, peer, method):
+def test_a_blocking_socket_is_refused_in_debug_mode(loop, udp_pair, method):
     """ValueError, before anything is done."""
+    _, peer = udp_pair
     loop.set_debug(True)
     arguments = {
         "sock_recvfrom": (10,),
@@ -180,8 +170,9 @@ def test_a_blocking_socket_is_refused_in_debug_mode(loop, peer, method):
         loop.run_until_complete(getattr(loop, method)(peer, *arguments[method]))
 
 
-def test_sock_recv_takes_datagrams_one_by_one(loop, ours, peer):
+def test_sock_recv_takes_datagrams_one_by_one(loop, udp_pair):
     """sock_recv() and sock_recv_into() on UDP: one datagram each, cut to what was asked for."""
+    ours, peer = udp_pair
 
     async def main():
         for _ in range(3):
@@ -202,8 +193,9 @@ def test_sock_recv_takes_datagrams_one_by_one(loop, ours, peer):
     loop.run_until_complete(main())
 
 
-def test_a_refused_datagram_is_raised(loop, ours):
+def test_a_refused_datagram_is_raised(loop, udp_pair):
     """ECONNREFUSED on a connected socket ends the receive that waits; the next one works."""
+    ours, _ = udp_pair
 
     async def main():
         with udp_socket() as gone:

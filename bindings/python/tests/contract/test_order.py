@@ -45,14 +45,6 @@ class Datagrams(Plain, asyncio.DatagramProtocol):
         self.data_received(data)
 
 
-@pytest.fixture
-def pair():
-    ours, peer = socket.socketpair()
-    ours.setblocking(False)
-    with ours, peer:
-        yield ours, peer
-
-
 @pytest.mark.parametrize("protocol", [Plain, Buffered])
 def test_callbacks_that_were_ready_run_before_data_is_received(loop, pair, protocol):
     ours, peer = pair

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from certificates import NAME
+from files import opened
 from peers import HOST, connect, read_what_comes
 from protocols import Pausing, Sink
 from steps import cancel, turns
@@ -21,19 +22,15 @@ LARGE = CONTENT * 8
 @pytest.fixture
 def file(tmp_path):
     """Make a file of three megabytes, opened to be read."""
-    path = tmp_path / "file"
-    path.write_bytes(CONTENT)
-    with path.open("rb") as opened:
-        yield opened
+    with opened(tmp_path / "file", CONTENT) as made:
+        yield made
 
 
 @pytest.fixture
 def large(tmp_path):
     """Make a file that no socket's buffers hold, opened to be read."""
-    path = tmp_path / "large"
-    path.write_bytes(LARGE)
-    with path.open("rb") as opened:
-        yield opened
+    with opened(tmp_path / "large", LARGE) as made:
+        yield made
 
 
 class Slow(Pausing, Sink):
@@ -48,6 +45,17 @@ def pair():
     return ours, peer
 
 
+async def begin(loop, by):
+    """Return what sends a file, where from, the peer, and a future of our end."""
+    if by == "socket":
+        ours, peer = pair()
+        ended = loop.create_future()
+        ended.set_result(None)
+        return loop.sock_sendfile, ours, peer, ended
+    protocol, peer = await connect(loop, Slow)
+    return loop.sendfile, protocol.transport, peer, protocol.lost
+
+
 PIECES = [
     ((), CONTENT),
     ((0, None), CONTENT),
@@ -59,23 +67,19 @@ PIECES = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "wanted"), PIECES, ids=lambda value: str(value)[:20])
+@pytest.mark.parametrize(
+    ("arguments", "wanted"), PIECES, ids=[str(arguments) for arguments, _ in PIECES]
+)
 @pytest.mark.parametrize("by", ["socket", "transport"])
 def test_what_is_asked_for_is_sent(loop, file, arguments, wanted, by):
     """Offset and count; the answer is how much, and the file stands behind it."""
 
     async def main():
-        if by == "socket":
-            ours, peer = pair()
-            reading = loop.run_in_executor(None, read_what_comes, peer)
-            sent = await loop.sock_sendfile(ours, file, *arguments)
-            ours.close()
-        else:
-            protocol, peer = await connect(loop, Slow)
-            reading = loop.run_in_executor(None, read_what_comes, peer)
-            sent = await loop.sendfile(protocol.transport, file, *arguments)
-            protocol.transport.close()
-            await protocol.lost
+        send, target, peer, ended = await begin(loop, by)
+        reading = loop.run_in_executor(None, read_what_comes, peer)
+        sent = await send(target, file, *arguments)
+        target.close()
+        await ended
         with peer:
             assert await asyncio.wait_for(reading, 20) == wanted
         assert sent == len(wanted)
@@ -91,13 +95,7 @@ def test_what_is_no_file_is_sent_by_reading_it(loop, by):
 
     async def main():
         source = io.BytesIO(CONTENT)
-        protocol = None
-        if by == "socket":
-            ours, peer = pair()
-            send, target = loop.sock_sendfile, ours
-        else:
-            protocol, peer = await connect(loop, Slow)
-            send, target = loop.sendfile, protocol.transport
+        send, target, peer, ended = await begin(loop, by)
         with peer:
             with pytest.raises(asyncio.SendfileNotAvailableError):
                 await send(target, source, fallback=False)
@@ -106,8 +104,7 @@ def test_what_is_no_file_is_sent_by_reading_it(loop, by):
             assert source.tell() == 2_000_005
             target.close()
             assert await asyncio.wait_for(reading, 20) == CONTENT[5:2_000_005]
-            if protocol is not None:
-                await protocol.lost
+            await ended
 
     loop.run_until_complete(main())
 
@@ -237,25 +234,16 @@ def test_cancelling_stops_in_the_middle(loop, large, by):
     """The peer has a beginning of the file."""
 
     async def main():
-        protocol = None
-        if by == "socket":
-            ours, peer = pair()
-            task = asyncio.ensure_future(loop.sock_sendfile(ours, large))
-        else:
-            protocol, peer = await connect(loop, Slow)
-            task = asyncio.ensure_future(loop.sendfile(protocol.transport, large))
+        send, target, peer, ended = await begin(loop, by)
+        task = asyncio.ensure_future(send(target, large))
         with peer:
             first = await loop.run_in_executor(None, peer.recv, 1000)
             assert await cancel(task)
-            if protocol is None:
-                ours.close()
-            else:
-                protocol.transport.close()
+            target.close()
             got = first + await loop.run_in_executor(None, read_what_comes, peer)
             assert 0 < len(got) < len(LARGE)
             assert got == LARGE[: len(got)]
-            if protocol is not None:
-                await protocol.lost
+            await ended
 
     loop.run_until_complete(main())
 
@@ -265,22 +253,14 @@ def test_a_peer_that_goes_is_an_error(loop, large, by):
     """In the middle of a file: an OSError, and connection_lost() for a transport."""
 
     async def main():
-        protocol = None
-        if by == "socket":
-            ours, peer = pair()
-            task = asyncio.ensure_future(loop.sock_sendfile(ours, large))
-        else:
-            protocol, peer = await connect(loop, Slow)
-            task = asyncio.ensure_future(loop.sendfile(protocol.transport, large))
+        send, target, peer, ended = await begin(loop, by)
+        task = asyncio.ensure_future(send(target, large))
         await loop.run_in_executor(None, peer.recv, 1000)
         peer.close()
         with pytest.raises(OSError):
             await asyncio.wait_for(task, 20)
-        if protocol is None:
-            ours.close()
-        else:
-            protocol.transport.abort()
-            await asyncio.wait_for(protocol.lost, 20)
+        (target.close if by == "socket" else target.abort)()
+        await asyncio.wait_for(ended, 20)
 
     loop.run_until_complete(main())
 

@@ -264,17 +264,22 @@ class HoldingBack(Strict):
         self.transport.write(b"last words")
 
 
+async def close_while_paused(loop):
+    """Write until the protocol pauses, and close the transport; return protocol and peer."""
+    protocol, peer = await connect(loop, HoldingBack)
+    while not protocol.paused:
+        protocol.transport.write(bytes(1 << 20))
+        await asyncio.sleep(0)
+    protocol.transport.close()
+    return protocol, peer
+
+
 def test_what_a_paused_protocol_holds_back_is_sent_after_close(loop):
     async def main():
-        protocol, peer = await connect(loop, HoldingBack)
+        protocol, peer = await close_while_paused(loop)
         with peer:
-            transport = protocol.transport
-            while not protocol.paused:
-                transport.write(bytes(1 << 20))
-                await asyncio.sleep(0)
-            transport.close()
-            assert transport.is_closing()
-            assert not transport.is_reading()
+            assert protocol.transport.is_closing()
+            assert not protocol.transport.is_reading()
             assert (await drain(loop, peer)).endswith(b"\0last words")
             assert await protocol.lost is None
         assert protocol.resumes == 1
@@ -284,14 +289,9 @@ def test_what_a_paused_protocol_holds_back_is_sent_after_close(loop):
 
 def test_a_connection_closed_while_its_protocol_pauses_can_be_aborted(loop):
     async def main():
-        protocol, peer = await connect(loop, HoldingBack)
+        protocol, peer = await close_while_paused(loop)
         with peer:
-            transport = protocol.transport
-            while not protocol.paused:
-                transport.write(bytes(1 << 20))
-                await asyncio.sleep(0)
-            transport.close()
-            transport.abort()
+            protocol.transport.abort()
             assert await protocol.lost is None
 
     loop.run_until_complete(main())

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import socket
 
 import pytest
 
 from uringcore_cffi._handles.fd import CLOSE_NOW, Fd
-
-
-@pytest.fixture
-def pair():
-    """Make two connected sockets: ours, non-blocking, and its blocking peer."""
-    ours, peer = socket.socketpair()
-    with ours, peer:
-        ours.setblocking(False)
-        peer.settimeout(20)
-        yield ours, peer
 
 
 @pytest.fixture

@@ -5,28 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 
-import pytest
 from datagrams import udp_socket
 from steps import cancel, turns
 
 
-@pytest.fixture
-def ours():
-    """Make a bound UDP socket that does not block."""
-    with udp_socket() as sock:
-        sock.setblocking(False)
-        yield sock
-
-
-@pytest.fixture
-def peer():
-    """Make a bound UDP socket that blocks."""
-    with udp_socket() as sock:
-        yield sock
-
-
-def test_a_cancelled_receive_loses_nothing(loop, ours, peer):
+def test_a_cancelled_receive_loses_nothing(loop, udp_pair):
     """A thousand datagrams, receives cancelled at random moments: all arrive, in order."""
+    ours, peer = udp_pair
     dice = random.Random(20)
 
     async def main():
@@ -56,8 +41,9 @@ def test_a_cancelled_receive_loses_nothing(loop, ours, peer):
     loop.run_until_complete(main())
 
 
-def test_several_receivers_share_what_comes(loop, ours):
+def test_several_receivers_share_what_comes(loop, udp_pair):
     """Each gets one datagram; one that is cancelled takes none with it."""
+    ours, _ = udp_pair
 
     async def main():
         with udp_socket() as peer:
@@ -72,8 +58,9 @@ def test_several_receivers_share_what_comes(loop, ours):
     loop.run_until_complete(main())
 
 
-def test_a_receiver_and_a_sender_wait_side_by_side(loop, ours):
+def test_a_receiver_and_a_sender_wait_side_by_side(loop, udp_pair):
     """Sending does not wake the receiver, receiving does not disturb the sender."""
+    ours, _ = udp_pair
 
     async def main():
         with udp_socket() as peer:

@@ -8,7 +8,7 @@ import socket
 import sys
 
 from interrupts import PACKAGE, Interrupter
-from receives import socket_of_an_abandoned_receive
+from receives import pair_with_a_used_number
 from steps import turns
 
 import uringcore_cffi
@@ -161,11 +161,7 @@ def test_an_interrupt_in_the_end_of_an_attachment_is_made_up_for(slow_kernel):
     """Who waits for the number is woken."""
 
     async def scenario(loop):
-        number = await socket_of_an_abandoned_receive(loop)
-        ours, peer = socket.socketpair()
-        with ours, peer:
-            assert ours.fileno() == number
-            ours.setblocking(False)
+        async with pair_with_a_used_number(loop) as (ours, peer):
             task = loop.create_task(loop.sock_recv(ours, 10))
             await turns(3)
             peer.sendall(b"data")

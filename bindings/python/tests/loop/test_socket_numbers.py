@@ -6,7 +6,7 @@ import asyncio
 import socket
 
 import pytest
-from receives import abandon, socket_of_an_abandoned_receive
+from receives import abandon, pair_with_a_used_number, socket_of_an_abandoned_receive
 from steps import soon, turns
 
 HOST = "127.0.0.1"
@@ -58,11 +58,7 @@ def test_a_number_the_kernel_has_not_let_go_of_is_waited_for(loop, slow_kernel):
     """Two coroutines at a time wait for it; both go on with one attachment."""
 
     async def main():
-        number = await socket_of_an_abandoned_receive(loop)
-        ours, peer = socket.socketpair()
-        with ours, peer:
-            assert ours.fileno() == number
-            ours.setblocking(False)
+        async with pair_with_a_used_number(loop) as (ours, peer):
             first = loop.create_task(loop.sock_recv(ours, 3))
             second = loop.create_task(loop.sock_recv(ours, 3))
             await turns(1)
@@ -85,11 +81,7 @@ def test_waiting_for_a_number_can_be_cancelled(loop, slow_kernel):
     """The next attempt succeeds all the same."""
 
     async def main():
-        number = await socket_of_an_abandoned_receive(loop)
-        ours, peer = socket.socketpair()
-        with ours, peer:
-            assert ours.fileno() == number
-            ours.setblocking(False)
+        async with pair_with_a_used_number(loop) as (ours, peer):
             task = loop.create_task(loop.sock_recv(ours, 3))
             loop.call_soon(task.cancel)
             with pytest.raises(asyncio.CancelledError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 
 import pytest
@@ -30,3 +31,14 @@ async def socket_of_an_abandoned_receive(loop) -> int:
         ours.setblocking(False)
         await abandon(loop, ours)
         return ours.fileno()
+
+
+@contextlib.asynccontextmanager
+async def pair_with_a_used_number(loop):
+    """Make two connected sockets; ours, non-blocking, has the number of an abandoned receive."""
+    number = await socket_of_an_abandoned_receive(loop)
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        assert ours.fileno() == number
+        ours.setblocking(False)
+        yield ours, peer

@@ -8,6 +8,7 @@ import os
 import socket
 
 import pytest
+from files import opened
 from garbage import collect
 from leaks import open_descriptors
 from peers import connect, read_what_comes
@@ -20,10 +21,8 @@ CONTENT = os.urandom(2_000_000) * 12
 @pytest.fixture
 def file(tmp_path):
     """Make a file that no socket's buffer holds, opened to be read."""
-    path = tmp_path / "file"
-    path.write_bytes(CONTENT)
-    with path.open("rb") as opened:
-        yield opened
+    with opened(tmp_path / "file", CONTENT) as made:
+        yield made
 
 
 def test_a_second_file_does_not_disturb_the_first(loop, file):
