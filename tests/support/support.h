@@ -125,8 +125,8 @@ int uct_peer(struct uct *t, int fd); /* to be closed at tear-down */
 void uct_peer_close(struct uct *t, int fd);
 int uct_listen(uint16_t port, int backlog, int buffer_bytes);
 uint16_t uct_port(int fd);
-int uct_connect(uint16_t port, int buffer_bytes); /* non-blocking, connected */
-void uct_tcp_pair(int pair[2], int buffer_bytes); /* 0: the system's */
+int uct_connect(uint16_t port, int buffer_bytes);     /* non-blocking, connected */
+void uct_tcp_pair(int pair[2], int buffer_bytes);     /* 0: the system's */
 void uct_pipe(struct uct *t, int ends[2], int flags); /* closed at tear-down */
 int uct_udp(void);
 void uct_reset(struct uct *t, int fd); /* close with RST */
