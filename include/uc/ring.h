@@ -217,8 +217,10 @@ UC_EXPORT int uc_ring_event_fd(uc_ring *ring);
  * uc_ring_poll_fd - the ring's own descriptor, for poll(2) and epoll(7)
  * @ring: a ring
  *
- * As uc_ring_event_fd(), but there is nothing to read: it stays readable until uc_ring_wait() has
- * taken everything. It changes when the ring moves to another thread. Only poll it.
+ * Tells whether there is something to take, and there is nothing to read: it stays readable until
+ * uc_ring_wait() has taken everything. To ask, not to sleep on: with UC_FEATURE_DEFER_TASKRUN the
+ * kernel wakes nobody who sleeps on it; uc_ring_event_fd() does. It changes when the ring moves to
+ * another thread. Only poll it.
  *
  * Return: the descriptor, or -EINVAL, -ECHILD.
  *
