@@ -41,6 +41,8 @@ async def talk() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_short_children_in_a_row_leave_nothing(loop):
     """Two thousand, each ended before the next begins: no zombie, no descriptor."""
 

@@ -41,7 +41,10 @@ class Certificates:
         )
 
     def _load(self, context: ssl.SSLContext, who: str) -> None:
-        context.load_cert_chain(self._folder / f"{who}.pem", self._folder / f"{who}.key")
+        context.load_cert_chain(self._path(f"{who}.pem"), self._path(f"{who}.key"))
+
+    def _path(self, name: str) -> str:
+        return str(self._folder / name)  # PyPy's ssl module takes no Path
 
     def server(self, *, client_required: bool = False) -> ssl.SSLContext:
         """Make a context of the server's."""
@@ -49,14 +52,14 @@ class Certificates:
         self._load(context, "server")
         if client_required:
             context.verify_mode = ssl.CERT_REQUIRED
-            context.load_verify_locations(self._folder / "authority.pem")
+            context.load_verify_locations(self._path("authority.pem"))
         return context
 
     def client(self, *, certificate: bool = False, trusting: bool = True) -> ssl.SSLContext:
         """Make a context of the client's, with a certificate to show and trust in the authority."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if trusting:
-            context.load_verify_locations(self._folder / "authority.pem")
+            context.load_verify_locations(self._path("authority.pem"))
         if certificate:
             self._load(context, "client")
         return context
