@@ -11,9 +11,9 @@ import traceback
 from pathlib import Path
 
 import pytest
+from checking import checked
 from datagrams import udp_socket
 from leaks import nothing_left, refusal
-from loops import checked
 
 import uringcore_cffi
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from certificates import Certificates
-from loops import checked
+from checking import checked
 
 import uringcore_cffi
 
