@@ -14,6 +14,9 @@ import pytest
 from protocols import Sink
 from steps import turns
 
+# PyPy has no name for it.
+_SO_PEERCRED = getattr(socket, "SO_PEERCRED", 17)
+
 needs_cleanup = pytest.mark.skipif(sys.version_info < (3, 13), reason="asyncio: since 3.13")
 
 
@@ -220,7 +223,7 @@ def test_who_the_peer_is_can_be_asked(loop, tmp_path):
             def connection_made(self, transport):
                 super().connection_made(transport)
                 sock = transport.get_extra_info("socket")
-                raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+                raw = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERCRED, 12)
                 asked.set_result(struct.unpack("3i", raw))
 
         path = str(tmp_path / "server")
