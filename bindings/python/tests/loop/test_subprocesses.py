@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import logging
 import os
 import signal
@@ -13,6 +12,7 @@ import sys
 import warnings
 
 import pytest
+from garbage import collect
 
 import uringcore_cffi
 
@@ -49,11 +49,11 @@ def test_short_children_in_a_row_leave_nothing(loop):
     async def main():
         for _ in range(20):  # the loop opens what it needs for this once
             await run_true()
-        gc.collect()
+        collect()
         before = len(os.listdir("/proc/self/fd"))
         for _ in range(2000):
             await run_true()
-        gc.collect()
+        collect()
         assert len(os.listdir("/proc/self/fd")) <= before
 
     loop.run_until_complete(main())
@@ -162,13 +162,13 @@ def test_closing_the_loop_first_leaves_no_descriptor():
         warnings.simplefilter("ignore", ResourceWarning)
         process = loop.run_until_complete(start())
         loop.close()
-        gc.collect()
+        collect()
         assert len(os.listdir("/proc/self/fd")) == len(before)
         os.kill(process.pid, signal.SIGKILL)
         os.waitpid(process.pid, 0)
         process._transport._proc.returncode = -signal.SIGKILL
         del process
-        gc.collect()
+        collect()
 
 
 def test_a_forked_child_does_not_take_the_parents_children(loop, fork):

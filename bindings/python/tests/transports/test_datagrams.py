@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import socket
 import warnings
 
 import pytest
 from datagrams import HOST, GatedSocket, Mailbox, endpoint, gated, udp_socket
+from garbage import collect
 from steps import cancel, turns, until
 
 import uringcore_cffi
@@ -243,7 +243,7 @@ def test_an_unclosed_endpoint_is_warned_of(loop):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         del transport
-        gc.collect()
+        collect()
     assert any(text in str(warning.message) for warning in caught), caught
 
 
@@ -262,7 +262,7 @@ def test_an_endpoint_used_after_the_loop_was_closed_does_no_harm(loop):
     del ours
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        gc.collect()
+        collect()
 
 
 def test_an_endpoint_whose_creation_is_cancelled_leaves_nothing(loop):

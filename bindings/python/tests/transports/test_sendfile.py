@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import socket
 
@@ -177,7 +176,7 @@ def test_closing_the_loop_while_a_file_waits_for_its_peer_leaves_nothing(loop, f
         loop.close()
         del task, transport
         with pytest.warns(ResourceWarning, match="unclosed transport"):
-            gc.collect()
+            collect()
 
 
 def test_a_file_that_shrinks_ends_early(loop, tmp_path):
