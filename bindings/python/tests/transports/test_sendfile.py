@@ -155,6 +155,7 @@ def test_closing_the_loop_in_the_middle_of_a_file_leaves_nothing(loop, file, pau
         task._log_destroy_pending = False
         loop.close()
         assert open_descriptors().items() <= before.items()
+        task.get_coro().close()  # else the socket is held until it is collected
         del task
         collect()
 
