@@ -124,8 +124,8 @@ struct uci_backend_table {
     /* Plain system calls on the descriptors that operations are about. */
     int (*shutdown)(int fd);
     int (*close)(int fd);
-    /* A connection that waits; -EAGAIN when none does, or when asking could block. */
-    int (*accept)(int fd);
+    /* Take up to @max connections that wait: none when asking could block. */
+    uint32_t (*accept)(int fd, int *connections, uint32_t max);
 };
 
 /* What all backends begin with. */

@@ -232,14 +232,20 @@ static int uring_close(int fd)
     return close(fd) < 0 ? -errno : 0;
 }
 
-static int uring_accept(int fd)
+static uint32_t uring_accept(int fd, int *connections, uint32_t max)
 {
     int flags = fcntl(fd, F_GETFL), connection;
+    uint32_t count = 0;
 
     if (flags < 0 || !(flags & O_NONBLOCK))
-        return -EAGAIN;
-    connection = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    return connection < 0 ? -errno : connection;
+        return 0;
+    while (count < max) {
+        connection = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (connection < 0)
+            break;
+        connections[count++] = connection;
+    }
+    return count;
 }
 
 const struct uci_backend_table uci_backend_uring = {

@@ -50,14 +50,14 @@ int uci_flow_take_accept(uc_fd *fd)
 void uci_flow_accept_more(uc_fd *fd)
 {
     bool in_a_row = fd->turn && fd->turn + 1 >= fd->ring->turn;
-    int connection = 0;
+    int connections[ACCEPTS_AT_ONCE];
+    uint32_t count = 0;
 
     fd->turn = fd->ring->turn;
-    for (uint32_t i = 0; in_a_row && connection >= 0 && i < ACCEPTS_AT_ONCE; i++) {
-        connection = fd->ring->backend->table->accept(fd->fd);
-        if (connection >= 0)
-            uci_flow_keep_accept(fd, connection);
-    }
+    if (in_a_row)
+        count = fd->ring->backend->table->accept(fd->fd, connections, ACCEPTS_AT_ONCE);
+    for (uint32_t i = 0; i < count; i++)
+        uci_flow_keep_accept(fd, connections[i]);
     if (fd->accepts.count)
         uci_flow_hold(fd);
 }
