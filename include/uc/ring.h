@@ -33,20 +33,22 @@ enum uc_sqpoll {
     UC_SQPOLL_REQUIRE = 2 /* where it is refused, fail */
 };
 
+/* Values of uc_ring_options.backend and uc_ring_info.backend. */
+enum uc_backend {
+    UC_BACKEND_AUTO = 0,  /* as the environment variable UC_BACKEND says: auto, uring or epoll */
+    UC_BACKEND_URING = 1, /* io_uring */
+    UC_BACKEND_EPOLL = 2, /* readiness and calls that do not block; the same to see from outside */
+};
+
 struct uc_ring_options {
     uint32_t size;           /* sizeof(struct uc_ring_options) */
     uint32_t sq_entries;     /* submission queue: 1 to 32768; 0 means 128 */
     uint32_t cq_entries;     /* completion queue: sq_entries to 65536; 0 means 4096 */
     uint32_t sqpoll;         /* UC_SQPOLL_* */
     uint32_t sqpoll_idle_ms; /* after which the kernel thread sleeps; 0 means 1000 */
-    uint32_t reserved;       /* 0 */
+    uint32_t backend;        /* UC_BACKEND_* */
     uint64_t features_off;   /* UC_FEATURE_* not to use although the kernel has them */
     uc_pool *pool;           /* to receive into; NULL: the ring makes one with the defaults */
-};
-
-/* Values of uc_ring_info.backend. */
-enum uc_backend {
-    UC_BACKEND_URING = 1,
 };
 
 struct uc_ring_info {
@@ -199,13 +201,14 @@ UC_EXPORT int uc_ring_flush(uc_ring *ring);
 UC_EXPORT int uc_ring_wake(uc_ring *ring);
 
 /**
- * uc_ring_event_fd - an eventfd for embedding the ring in another loop
+ * uc_ring_event_fd - a descriptor for embedding the ring in another loop
  * @ring: a ring
  *
- * The descriptor becomes readable when there is something to take: read its 8 bytes, then call
- * uc_ring_wait() with a timeout of 0 until it returns 0 records. Do that too
- * before the other loop sleeps whenever something was submitted. Made at the first call; it stays
- * the ring's.
+ * It becomes readable when there is something to take: read its 8 bytes, then call uc_ring_wait()
+ * with a timeout of 0 until it returns 0 records. Do that too before the other loop sleeps whenever
+ * something was submitted. Over io_uring it is an eventfd; over epoll it is an epoll(7) descriptor,
+ * of which nothing can be read: take read(2)'s -EINVAL as an answer. Made at the first call; it
+ * stays the ring's.
  *
  * Return: the descriptor, or -EINVAL, -ECHILD, -EPERM, -EMFILE, -ENFILE, -ENOMEM.
  *
@@ -222,7 +225,7 @@ UC_EXPORT int uc_ring_event_fd(uc_ring *ring);
  * kernel wakes nobody who sleeps on it; uc_ring_event_fd() does. It changes when the ring moves to
  * another thread. Only poll it.
  *
- * Return: the descriptor, or -EINVAL, -ECHILD.
+ * Return: the descriptor, or -EINVAL, -ECHILD, -EMFILE, -ENFILE, -ENOMEM.
  *
  * Since: 0.1
  */

@@ -45,7 +45,8 @@ enum {
     UCI_OPERATION_MULTISHOT = 1, /* RECV, RECVMSG, ACCEPT: go on until cancelled */
     UCI_OPERATION_PROVIDED = 2,  /* RECV, RECVMSG: into a buffer that provide() handed over */
     UCI_OPERATION_FIXED = 4,     /* READ, WRITE: `address` lies in the registered pool */
-    UCI_OPERATION_WHOLE = 8,     /* SEND, SENDMSG: a stream; send all of it before completing */
+    UCI_OPERATION_WHOLE = 8,     /* SEND, SENDMSG: a stream; better all of it than a part */
+    UCI_OPERATION_KEPT = 16,     /* the descriptor stays with the ring until forget() */
 };
 
 struct uci_operation {
@@ -110,9 +111,12 @@ struct uci_backend_table {
     uint32_t (*reap)(struct uci_backend *backend, struct uci_completion *completions, uint32_t max);
     /* Hand a buffer of the pool to the kernel; visible at the next enter(). */
     void (*provide)(struct uci_backend *backend, uint32_t buffer);
+    /* A descriptor is about to be closed or given back; nothing of it is in flight. */
+    void (*forget)(struct uci_backend *backend, int fd);
     /* A descriptor that polls readable while completions wait. */
     int (*poll_fd)(struct uci_backend *backend);
-    /* Let @event_fd be written when a completion arrives. */
+    /* One for another loop to sleep on, and: let it become readable when a completion arrives. */
+    int (*new_event_fd)(void);
     int (*set_event_fd)(struct uci_backend *backend, int event_fd);
     /* Any thread, nobody else using it: tell the kernel to end everything. Completions that this
      * causes can still be reaped. */
@@ -131,11 +135,16 @@ struct uci_backend_table {
 /* What all backends begin with. */
 struct uci_backend {
     const struct uci_backend_table *table;
-    uint64_t features; /* UC_FEATURE_* in use */
-    uint32_t queued;   /* operations submitted that the kernel has not taken yet */
-    bool overflowing;  /* completions wait in the kernel for room */
+    uint64_t features;        /* UC_FEATURE_* in use */
+    uint32_t queued;          /* operations submitted that the kernel has not taken yet */
+    bool overflowing;         /* completions wait in the kernel for room */
+    uint32_t completions_max; /* how many can wait in memory */
     uint64_t kernel_entries;
     uint64_t overflows;
 };
 
 extern const struct uci_backend_table uci_backend_uring;
+extern const struct uci_backend_table uci_backend_epoll;
+
+/* choice.c: which one, as asked for by the option (UC_BACKEND_*) or else the environment. */
+int uci_backend_choose(uint32_t asked, const struct uci_backend_table **ret_table);

@@ -2,15 +2,15 @@
 #include "backend/uring.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "backend/plain.h"
 #include "pool/pool.h"
 
 /* Operations whose presence dates the kernel: what they came with has no flag of its own. */
@@ -201,6 +201,7 @@ static int uring_open(const struct uci_backend_options *options, struct uc_ring_
         return r;
     }
     explain(info);
+    uring->base.completions_max = info->cq_entries;
     *ret_backend = &uring->base;
     return 0;
 }
@@ -222,30 +223,16 @@ static int uring_set_event_fd(struct uci_backend *backend, int event_fd)
     return io_uring_register_eventfd(&uci_uring_of(backend)->ring, event_fd);
 }
 
-static int uring_shutdown(int fd)
+static int uring_new_event_fd(void)
 {
-    return shutdown(fd, SHUT_WR) < 0 ? -errno : 0;
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+    return fd < 0 ? -errno : fd;
 }
 
-static int uring_close(int fd)
+/* The kernel holds files, not numbers, and nothing of this one is in flight. */
+static void uring_forget(struct uci_backend *backend, int fd)
 {
-    return close(fd) < 0 ? -errno : 0;
-}
-
-static uint32_t uring_accept(int fd, int *connections, uint32_t max)
-{
-    int flags = fcntl(fd, F_GETFL), connection;
-    uint32_t count = 0;
-
-    if (flags < 0 || !(flags & O_NONBLOCK))
-        return 0;
-    while (count < max) {
-        connection = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (connection < 0)
-            break;
-        connections[count++] = connection;
-    }
-    return count;
 }
 
 const struct uci_backend_table uci_backend_uring = {
@@ -256,12 +243,14 @@ const struct uci_backend_table uci_backend_uring = {
     .enter = uci_uring_enter,
     .reap = uci_uring_reap,
     .provide = uci_uring_provide,
+    .forget = uring_forget,
     .poll_fd = uring_poll_fd,
+    .new_event_fd = uring_new_event_fd,
     .set_event_fd = uring_set_event_fd,
     .stop = uring_stop,
     .is_stopped = uring_is_stopped,
     .free = uring_free,
-    .shutdown = uring_shutdown,
-    .close = uring_close,
-    .accept = uring_accept,
+    .shutdown = uci_plain_shutdown,
+    .close = uci_plain_close,
+    .accept = uci_plain_accept,
 };

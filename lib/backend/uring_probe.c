@@ -132,7 +132,8 @@ static void explain(struct uc_probe *probe)
 
 UC_EXPORT int uc_probe(struct uc_probe *ret_probe)
 {
-    struct uc_ring_options options = {.size = sizeof(options), .sq_entries = 8, .cq_entries = 16};
+    struct uc_ring_options options = {
+        .size = sizeof(options), .sq_entries = 8, .cq_entries = 16, .backend = UC_BACKEND_URING};
     struct uc_ring_info info = {.size = sizeof(info)};
     struct uc_probe probe = {0};
     uc_ring *ring;

@@ -38,6 +38,7 @@ static void stop_reading(uc_fd *fd)
 static void report(uc_fd *fd)
 {
     uci_send_queue_drop(&fd->queue, &fd->ring->send_cache);
+    fd->ring->backend->table->forget(fd->ring->backend, fd->fd);
     if (!fd->keep_descriptor)
         fd->ring->backend->table->close(fd->fd);
     if (!fd->silent)

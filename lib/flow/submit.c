@@ -65,6 +65,8 @@ static int arm(uc_fd *fd, uint32_t kind, struct uci_operation *operation)
     int r;
 
     operation->fd = fd->fd;
+    if (lane_of_kind[kind] == UCI_LANE_READ)
+        operation->shape |= UCI_OPERATION_KEPT;
     operation->user_data = uci_user_data(kind, entry->generation + 1, (uint32_t)fd->fd);
     r = uci_ring_submit(fd->ring, operation);
     if (r < 0)

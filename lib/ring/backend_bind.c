@@ -17,7 +17,7 @@
 
 int uci_ring_open_backend(uc_ring *ring)
 {
-    int r = uci_backend_uring.open(&ring->options, &ring->info, &ring->backend);
+    int r = ring->table->open(&ring->options, &ring->info, &ring->backend);
 
     if (r < 0)
         return r;
@@ -78,7 +78,7 @@ static void take_back_provided(uc_ring *ring)
  * the ring. Return: whether there are any, or may be when everything ends at once. */
 static bool would_overflow(uc_ring *ring)
 {
-    return ring->backend->overflowing || ring->outstanding > ring->info.cq_entries;
+    return ring->backend->overflowing || ring->outstanding > ring->backend->completions_max;
 }
 
 static int replace_backend(uc_ring *ring)

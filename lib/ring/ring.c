@@ -2,7 +2,6 @@
 #include "ring/ring.h"
 
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <uc/fork.h>
 #include <unistd.h>
 
@@ -26,7 +25,7 @@ static int read_options(const struct uc_ring_options *given, struct uc_ring_opti
             return r;
     }
     CHECK_ARG(options->sq_entries <= SQ_ENTRIES_MAX && options->cq_entries <= CQ_ENTRIES_MAX);
-    CHECK_ARG(options->sqpoll <= UC_SQPOLL_REQUIRE && options->reserved == 0);
+    CHECK_ARG(options->sqpoll <= UC_SQPOLL_REQUIRE && options->backend <= UC_BACKEND_EPOLL);
     if (options->sq_entries == 0)
         options->sq_entries = SQ_ENTRIES_DEFAULT;
     if (options->cq_entries == 0)
@@ -82,7 +81,9 @@ static int open_parts(uc_ring *ring, const struct uc_ring_options *options)
         .pool = ring->pool,
     };
     ring->batch = calloc(ring->pool->max, sizeof(*ring->batch));
-    r = ring->batch ? uci_wake_init(ring) : -ENOMEM;
+    r = ring->batch ? uci_backend_choose(options->backend, &ring->table) : -ENOMEM;
+    if (r == 0)
+        r = uci_wake_init(ring);
     if (r == 0)
         r = uci_ring_open_backend(ring);
     return r;
@@ -260,9 +261,9 @@ UC_EXPORT int uc_ring_event_fd(uc_ring *ring)
     r = uci_ring_adopt(ring);
     if (r < 0)
         return r;
-    fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    fd = ring->table->new_event_fd();
     if (fd < 0)
-        return -errno;
+        return fd;
     r = ring->backend->table->set_event_fd(ring->backend, fd);
     if (r < 0) {
         close(fd);

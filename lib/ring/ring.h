@@ -36,6 +36,7 @@ struct uc_ring {
     uint64_t origin;
     pid_t owner;   /* thread that runs the ring; 0: none yet */
     int32_t fatal; /* the kernel refused to go on: answer to everything; 0: fine */
+    const struct uci_backend_table *table; /* of the backend that was chosen */
     struct uci_backend *backend;
     struct uci_backend_options options;
     struct uc_ring_info info;

@@ -27,6 +27,7 @@ int uci_wake_arm(uc_ring *ring)
 {
     struct uci_operation operation = {
         .op = UCI_OP_READ,
+        .shape = UCI_OPERATION_KEPT,
         .fd = ring->wake.event_fd,
         .address = (uint64_t)(uintptr_t)&ring->wake.value,
         .length = sizeof(ring->wake.value),

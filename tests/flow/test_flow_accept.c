@@ -192,7 +192,7 @@ static void who_shares_a_listening_socket_gets_a_share_of_the_connections(void *
     for (uint32_t made = 1; made <= 100; made++) {
         uct_peer(both[0], uct_connect(port, 0));
         for (uint32_t turn = 0; listeners[0]->accepts + listeners[1]->accepts < made; turn++)
-            uct_turn(both[turn % 2], 1000000);
+            uct_turn(both[(made + turn) % 2], 1000000);
         for (int i = 0; i < 2; i++)
             uct_turn(both[i], 0); /* both wait again */
     }

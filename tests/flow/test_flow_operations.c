@@ -158,13 +158,13 @@ static void many_at_once_all_come_back(void **state)
 static void a_registered_pool_reads_and_writes_without_mapping(void **state)
 {
     struct uct *t = *state;
-    struct uc_ring_info info = {.size = sizeof(info)};
     struct uc_lease lease;
     int fd = file(t);
     uint8_t *memory;
 
-    assert_int_equal(uc_ring_get_info(t->ring, &info), 0);
-    assert_true(info.features & UC_FEATURE_REGISTERED_BUFFERS);
+    assert_int_equal((uct_info(t->ring).features & UC_FEATURE_REGISTERED_BUFFERS) != 0,
+                     uct_is_uring(t));
+    assert_int_equal(uct_info(t->ring).reason[0] == '\0', uct_is_uring(t));
     assert_int_equal(uc_pool_lease(t->pool, &lease), 0);
     memory = (uint8_t *)uc_pool_base(t->pool) + lease.offset;
     uct_pattern(2, 0, memory, lease.capacity);
@@ -228,7 +228,7 @@ static void what_was_opened_and_not_yet_taken_is_closed_with_the_ring(void **sta
 int main(void)
 {
     static const struct uct_options registered = {
-        .pool = {.buffer_bytes = 65536, .buffer_count = 4, .flags = UC_POOL_REGISTER_REQUIRED},
+        .pool = {.buffer_bytes = 65536, .buffer_count = 4, .flags = UC_POOL_REGISTER},
     };
     const struct CMUnitTest tests[] = {
         UCT(a_nop_comes_back_with_its_cookie),

@@ -131,7 +131,8 @@ static void a_small_completion_queue_loses_nothing(void **state)
             UCT_UNTIL(t, links[i].sink->received == sent[i]);
     }
     UCT_UNTIL(t, t->operations == 20 * COUNT);
-    assert_true(uct_stats(t).overflows > 0);
+    /* Without io_uring there is no queue in the kernel. */
+    assert_int_equal(uct_stats(t).overflows > 0, uct_is_uring(t));
 }
 
 static void duplex(struct uct *t, struct uct_link link, uint64_t total)

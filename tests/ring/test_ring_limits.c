@@ -12,6 +12,9 @@
 
 #include "support.h"
 
+/* What these limits are about, whatever the environment asks for. */
+static const struct uct_options uring = {.ring.backend = UC_BACKEND_URING};
+
 /* From now on this process is answered with @error when it calls @number. */
 static bool forbid(int number, int error)
 {
@@ -32,9 +35,10 @@ static int is_refused(int error, const char *knob)
 {
     struct uc_probe probe = {.size = sizeof(probe)};
     int before = uct_count_fds();
+    struct uc_ring_options options = {.size = sizeof(options), .backend = UC_BACKEND_URING};
     uc_ring *ring = NULL;
 
-    UCT_CHECK(uc_ring_new(NULL, &ring) == error);
+    UCT_CHECK(uc_ring_new(&options, &ring) == error);
     UCT_CHECK(!ring);
     UCT_CHECK(uc_probe(&probe) == 0);
     UCT_CHECK(probe.error == error);
@@ -118,9 +122,11 @@ static int forbid_enter(void *argument)
 
 static void a_seccomp_filter_set_up_later_ends_the_wait_and_freeing_works(void **state)
 {
-    static const struct uct_options plain = {.ring.features_off = UINT64_MAX};
+    static const struct uct_options plain = {
+        .ring = {.features_off = UINT64_MAX, .backend = UC_BACKEND_URING},
+    };
 
-    assert_int_equal(uct_in_child(forbid_enter, NULL), 0);
+    assert_int_equal(uct_in_child(forbid_enter, (void *)&uring), 0);
     assert_int_equal(uct_in_child(forbid_enter, (void *)&plain), 0);
 }
 
@@ -155,7 +161,7 @@ static int many_rings(void *argument)
 {
     UCT_CHECK(uct_become_nobody(8 << 20));
     for (int i = 0; i < 500; i++) {
-        struct uct *t = uct_open(NULL);
+        struct uct *t = uct_open(&uring);
         struct uct_link link = uct_link(t, NULL, 0);
         uint64_t sent = 0;
 
@@ -187,7 +193,7 @@ static int many_rings_at_once(void *argument)
 
     UCT_CHECK(rings && uct_become_nobody(1 << 20));
     while (made < COUNT) {
-        struct uc_ring_options options = {.size = sizeof(options)};
+        struct uc_ring_options options = {.size = sizeof(options), .backend = UC_BACKEND_URING};
 
         UCT_CHECK(uc_pool_new(&small, &options.pool) == 0);
         r = uc_ring_new(&options, &rings[made]);

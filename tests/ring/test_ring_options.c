@@ -54,7 +54,7 @@ static void ring_options_are_checked(void **state)
     REFUSED(cq_entries, 65537);
     REFUSED(cq_entries, 127); /* less than the default sq_entries */
     REFUSED(sqpoll, 3);
-    REFUSED(reserved, 1);
+    REFUSED(backend, 3);
 #undef REFUSED
 }
 

@@ -78,6 +78,8 @@ int uct_main(const char *name, const struct CMUnitTest *tests, size_t count);
 struct uct *uct_open(const struct uct_options *options);
 bool uct_close(struct uct *t); /* whether nothing stayed behind */
 struct uc_ring_stats uct_stats(struct uct *t);
+struct uc_ring_info uct_info(uc_ring *ring);
+bool uct_is_uring(struct uct *t); /* not what stands in for it */
 int uct_count_fds(void);
 int uct_count_threads(void); /* without the kernel's I/O workers, which linger */
 

@@ -94,18 +94,20 @@ enum uc_sqpoll {
     UC_SQPOLL_TRY = 1,
     UC_SQPOLL_REQUIRE = 2
 };
+enum uc_backend {
+    UC_BACKEND_AUTO = 0,
+    UC_BACKEND_URING = 1,
+    UC_BACKEND_EPOLL = 2,
+};
 struct uc_ring_options {
     uint32_t size;
     uint32_t sq_entries;
     uint32_t cq_entries;
     uint32_t sqpoll;
     uint32_t sqpoll_idle_ms;
-    uint32_t reserved;
+    uint32_t backend;
     uint64_t features_off;
     uc_pool *pool;
-};
-enum uc_backend {
-    UC_BACKEND_URING = 1,
 };
 struct uc_ring_info {
     uint32_t size;

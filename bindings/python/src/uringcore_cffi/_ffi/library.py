@@ -92,6 +92,7 @@ class UcLib(Protocol):
     # The constants that the package uses.
     UC_ABI_VERSION: int
     UC_BACKEND_URING: int
+    UC_BACKEND_EPOLL: int
     UC_EVENT_RECV: int
     UC_EVENT_DATAGRAM: int
     UC_EVENT_ACCEPT: int

@@ -30,7 +30,7 @@ SQPOLL_OFF = lib.UC_SQPOLL_OFF
 SQPOLL_TRY = lib.UC_SQPOLL_TRY
 SQPOLL_REQUIRE = lib.UC_SQPOLL_REQUIRE
 
-_BACKENDS = {lib.UC_BACKEND_URING: "io_uring"}
+_BACKENDS = {lib.UC_BACKEND_URING: "io_uring", lib.UC_BACKEND_EPOLL: "epoll"}
 _unpack = LAYOUT.iter_unpack
 _RECORD_BYTES = LAYOUT.size
 
