@@ -172,6 +172,7 @@ def _serve_a_share(listener, ready):
 
         async def answer(reader, writer):
             if await reader.readline() == b"end\n":
+                server.close()
                 ended.set()
             writer.write(b"%d" % os.getpid())
             writer.close()
@@ -180,7 +181,6 @@ def _serve_a_share(listener, ready):
         server = await asyncio.start_server(answer, sock=listener)
         os.write(ready, b"r")
         await ended.wait()
-        server.close()
         await server.wait_closed()
 
     uringcore_cffi.run(main())
