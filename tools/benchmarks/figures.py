@@ -56,6 +56,10 @@ ECHO = (
         "1k-50", 1.0, True, _ratio("ours", "uvloop", cpu),
     ),
     Figure(
+        "1 KiB, 50 connections: our server CPU per request over epoll / uvloop's",
+        "1k-50", 1.05, True, _ratio("ours-epoll", "uvloop", cpu),
+    ),
+    Figure(
         "1 KiB, 50 connections: our server CPU per request / raw io_uring in C",
         "1k-50", 1.15, True, _ratio("ours", "raw-uring", cpu),
     ),

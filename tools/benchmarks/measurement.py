@@ -56,11 +56,11 @@ def backend_of(info: Any) -> str:
     return str(info.get("backend", "")).lower() if isinstance(info, dict) else ""
 
 
-def check_backend(server: ServerProcess) -> Any:
-    """The loop's ``info()``; raises ServerError when it does not run on io_uring."""
+def check_backend(server: ServerProcess, backend: str) -> Any:
+    """The loop's ``info()``; raises ServerError when it runs on another backend."""
     info = server.ask("info")
-    if "uring" not in backend_of(info):
-        raise ServerError(f"the loop fell back from io_uring: {info}")
+    if backend_of(info) != backend:
+        raise ServerError(f"the loop does not run on {backend}: {info}")
     return info
 
 
@@ -165,8 +165,8 @@ def observe(
 def measure(peer: Peer, workload: Workload, window: Window) -> Sample:
     """Starts the peer, loads it, stops it; raises ServerError or LoadError."""
     with ServerProcess(peer.command(workload), window.cpus.server) as server:
-        if peer.needs_uring:
-            check_backend(server)
+        if peer.backend:
+            check_backend(server, peer.backend)
         sample = observe(
             server,
             "echo",

@@ -28,26 +28,30 @@ class Peer:
     """How to start it; raises UnavailableError where it cannot run."""
     answers_questions: bool = False
     """Whether its standard input is a control channel (the Python servers')."""
-    needs_uring: bool = False
-    """Whether a fall-back from io_uring makes its figures void."""
+    backend: str = ""
+    """Which backend it must run on: with another one its figures are void."""
 
 
-def _python_peer(loop: str, label: str) -> Peer:
+def _on_epoll(command: list[str]) -> list[str]:
+    return ["env", "UC_BACKEND=epoll", *command]
+
+
+def _python_peer(loop: str, label: str, backend: str = "") -> Peer:
     module = LOOPS[loop]
 
     def command(workload: Workload) -> list[str]:
         if importlib.util.find_spec(module) is None:
             raise UnavailableError(f"{module} is not installed")
-        return python_command("benchmarks.servers", loop, workload.service)
+        server = python_command("benchmarks.servers", loop, workload.service)
+        return _on_epoll(server) if backend == "epoll" else server
 
-    ours = loop == "uringcore"
     return Peer(
-        name="ours" if ours else loop,
+        name={"io_uring": "ours", "epoll": "ours-epoll"}.get(backend, loop),
         label=label,
         services=frozenset({"protocol", "streams"}),
         command=command,
         answers_questions=True,
-        needs_uring=ours,
+        backend=backend,
     )
 
 
@@ -75,13 +79,19 @@ def _libuc(_workload: Workload) -> list[str]:
     return [str(program), "0"]
 
 
+def _libuc_epoll(workload: Workload) -> list[str]:
+    return _on_epoll(_libuc(workload))
+
+
 _ECHO_IN_C = frozenset({"protocol", "streams"})
 
 PEERS = (
-    _python_peer("uringcore", "uringcore-cffi"),
+    _python_peer("uringcore", "uringcore-cffi", "io_uring"),
+    _python_peer("uringcore", "uringcore-cffi, epoll", "epoll"),
     _python_peer("uvloop", "uvloop"),
     _python_peer("asyncio", "asyncio"),
     Peer("libuc", "libuc (C example)", _ECHO_IN_C, _libuc),
+    Peer("libuc-epoll", "libuc (C example), epoll", _ECHO_IN_C, _libuc_epoll),
     Peer("raw-uring", "raw io_uring (C)", _ECHO_IN_C, _raw_uring),
     Peer("raw-epoll", "raw epoll (C)", _ECHO_IN_C, _raw_epoll),
 )
