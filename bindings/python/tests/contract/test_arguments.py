@@ -30,12 +30,13 @@ class World:
         self.closed = socket.socket()
         self.closed.close()
         self.file = open(os.devnull, "rb")
+        self.regular = open(__file__, "rb")
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.address = self.listener.getsockname()
 
     def close(self) -> None:
         """Close everything."""
-        for thing in (*self.socks, self.file):
+        for thing in (*self.socks, self.file, self.regular):
             thing.close()
 
 
@@ -202,8 +203,8 @@ CALLS = {
     "create_datagram_endpoint: no factory": lambda w: w.loop.create_datagram_endpoint(
         None, local_addr=(HOST, 0)
     ),
-    "connect_read_pipe: a regular file": lambda w: w.loop.connect_read_pipe(P, open(__file__)),
-    "connect_write_pipe: a regular file": lambda w: w.loop.connect_write_pipe(P, open(__file__)),
+    "connect_read_pipe: a regular file": lambda w: w.loop.connect_read_pipe(P, w.regular),
+    "connect_write_pipe: a regular file": lambda w: w.loop.connect_write_pipe(P, w.regular),
     "subprocess_exec: no program": lambda w: w.loop.subprocess_exec(
         asyncio.SubprocessProtocol, "/none"
     ),

@@ -168,6 +168,7 @@ def test_closing_the_loop_first_leaves_no_descriptor():
         os.kill(process.pid, signal.SIGKILL)
         os.waitpid(process.pid, 0)
         process._transport._proc.returncode = -signal.SIGKILL
+        process._transport.close()
         del process
         collect()
 
