@@ -19,32 +19,12 @@ them.)
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Callable, Protocol
+from typing import TYPE_CHECKING, Any
 
 from uringcore_cffi._handles.events import ACCEPT, RECV, Record
 
 if TYPE_CHECKING:
     from uringcore_cffi._loop.loop import UringEventLoop
-
-
-class Endpoint(Protocol):
-    """Who receives the records of one attached descriptor or operation."""
-
-    @property
-    def receive(self) -> Callable[[bytes], Any] | None:
-        """Where a piece of data goes as bytes; None: on_record() gets the record instead."""
-
-    def receive_failed(self, exc: BaseException) -> None:
-        """Be told that receive() raised."""
-
-    def on_record(self, following: int, kind: int, result: int, flags: int, offset: int) -> None:
-        """Handle any other record; ``following`` is the value of the commit."""
-
-    def loop_closed(self) -> None:
-        """Let go of everything: the loop is closed and no record will come."""
-
-    def forked(self) -> None:
-        """Forget everything without touching it: this is a child and it belongs to the parent."""
 
 
 def dispatch(loop: UringEventLoop) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 from uringcore_cffi._handles.events import Record
 from uringcore_cffi._handles.ring import Ring
-from uringcore_cffi._loop.dispatch import Endpoint
+from uringcore_cffi._loop.endpoint import Endpoint
 from uringcore_cffi._loop.readiness import Readiness
 from uringcore_cffi._loop.signals import SignalWakeup
 from uringcore_cffi._loop.sockets import SWEEP_MIN_SOCKETS, SocketEndpoint

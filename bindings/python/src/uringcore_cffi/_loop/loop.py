@@ -15,12 +15,8 @@ from uringcore_cffi._handles.pool import Pool, PoolStats
 from uringcore_cffi._handles.ring import SQPOLL_OFF, Info, Ring, Stats
 from uringcore_cffi._loop.children import ChildMethods
 from uringcore_cffi._loop.compat import TLS_TIMEOUTS
-from uringcore_cffi._loop.dispatch import (
-    Endpoint,
-    discard,
-    dispatch,
-    dispatch_debug,
-)
+from uringcore_cffi._loop.dispatch import discard, dispatch, dispatch_debug
+from uringcore_cffi._loop.endpoint import Endpoint
 from uringcore_cffi._loop.forking import ForkMethods, forget_at_fork
 from uringcore_cffi._loop.internals import explain_missing
 from uringcore_cffi._loop.readiness import Readiness, ReadinessMethods

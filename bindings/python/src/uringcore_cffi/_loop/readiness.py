@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from uringcore_cffi._ffi.errors import check_answer
 from uringcore_cffi._handles.events import POLL
+from uringcore_cffi._loop.endpoint import RecordsOnly
 
 if TYPE_CHECKING:
     from uringcore_cffi._handles.fd import Fd
@@ -51,7 +52,7 @@ def fileno_of(fd: Any) -> int:
     return number
 
 
-class Readiness:
+class Readiness(RecordsOnly):
     """The epoll set, who is called for which descriptor, and the endpoint of the ring's poll.
 
     Usually the loop waits in the ring, which polls the set. That makes an event of the set dearer
@@ -62,8 +63,6 @@ class Readiness:
     Class invariant: while a descriptor is watched, a poll of the set is armed, or its record is
     about to be handed out, or the set leads.
     """
-
-    receive = None
 
     def __init__(self, loop: UringEventLoop) -> None:
         self._loop = loop
@@ -253,10 +252,6 @@ class Readiness:
         os.dup2(fresh.fileno(), self._epoll.fileno(), inheritable=False)
         fresh.close()
         self._suspects.clear()
-
-    def receive_failed(self, exc: BaseException) -> None:
-        """Cannot happen: there is no receive()."""
-        raise exc
 
     def loop_closed(self) -> None:
         """Close the set; the descriptors are the user's."""

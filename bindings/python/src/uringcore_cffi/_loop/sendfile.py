@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from uringcore_cffi._ffi.errors import answer_error, result_error
 from uringcore_cffi._handles.ring import OFFSET_CURRENT
 from uringcore_cffi._loop.compat import SendfileNotAvailableError
+from uringcore_cffi._loop.endpoint import RecordsOnly
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -33,14 +34,12 @@ _CHUNK_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ from Python 3.10 on
 
 
-class FileSender:
+class FileSender(RecordsOnly):
     """One file on its way to one socket, from ``offset`` on; the endpoint of its splices.
 
     At most one splice is in flight. The duplicates are open until close(), or until the loop is
     closed, but never closed before that splice has ended.
     """
-
-    receive = None
 
     def __init__(self, loop: UringEventLoop, sock: Any, fileno: int, offset: int) -> None:
         self.sent = 0
@@ -139,10 +138,6 @@ class FileSender:
     def _close_numbers(self) -> None:
         while self._numbers:
             os.close(self._numbers.pop())
-
-    def receive_failed(self, exc: BaseException) -> None:
-        """Cannot happen: there is no receive()."""
-        raise exc
 
     def on_record(self, following: int, kind: int, result: int, flags: int, offset: int) -> None:
         """Keep the result and wake who waits for it; may be done again."""

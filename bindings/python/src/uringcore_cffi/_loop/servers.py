@@ -13,6 +13,7 @@ from uringcore_cffi._ffi.errors import answer_error, result_error
 from uringcore_cffi._handles.events import ACCEPT, CLOSED
 from uringcore_cffi._handles.fd import Fd
 from uringcore_cffi._loop.compat import ACCEPT_RETRY_DELAY, TransportSocket
+from uringcore_cffi._loop.endpoint import RecordsOnly
 from uringcore_cffi.transports.stream import SocketTransport
 
 if TYPE_CHECKING:
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-class Listener:
+class Listener(RecordsOnly):
     """The endpoint of one listening socket."""
-
-    receive = None
 
     def __init__(
         self,
@@ -66,10 +65,6 @@ class Listener:
             return
         self._loop._own_thread()
         self._loop._detach_fileno(fd)
-
-    def receive_failed(self, exc: BaseException) -> None:
-        """Cannot happen: there is no receive()."""
-        raise exc
 
     def on_record(self, following: int, kind: int, result: int, flags: int, offset: int) -> None:
         """Take an accepted connection, or the reason why there is none."""

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from uringcore_cffi._handles.events import CLOSED, RECV
 from uringcore_cffi._handles.fd import Fd
+from uringcore_cffi._loop.endpoint import RecordsOnly
 
 if TYPE_CHECKING:
     from uringcore_cffi._loop.loop import UringEventLoop
@@ -47,10 +48,8 @@ def _set_wakeup_fd(fileno: int) -> int:
         return signal.set_wakeup_fd(-1)
 
 
-class SignalWakeup:
+class SignalWakeup(RecordsOnly):
     """The socket pair, and the endpoint at its receiving side."""
-
-    receive = None
 
     def __init__(self, loop: UringEventLoop) -> None:
         self._loop = loop
@@ -78,10 +77,6 @@ class SignalWakeup:
             if number >= 0:
                 os.close(number)
         self._receiver = self._sender = -1
-
-    def receive_failed(self, exc: BaseException) -> None:
-        """Cannot happen: there is no receive()."""
-        raise exc
 
     def on_record(self, following: int, kind: int, result: int, flags: int, offset: int) -> None:
         """Make the handlers of the signals that came ready; go on if receiving has ended."""

@@ -19,6 +19,7 @@ from uringcore_cffi._ffi.errors import answer_error, result_error
 from uringcore_cffi._handles.events import CLOSED, POLL, RECV
 from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, CLOSE_NOW, Fd
 from uringcore_cffi._loop.compat import hold_socket, let_go_of_socket
+from uringcore_cffi._loop.endpoint import RecordsOnly
 
 if TYPE_CHECKING:
     from uringcore_cffi._loop.loop import UringEventLoop
@@ -31,13 +32,11 @@ def _no_socket() -> None:
     """Stand in for the reference to a socket that is gone."""
 
 
-class SocketEndpoint:
+class SocketEndpoint(RecordsOnly):
     """What the loop knows of one socket that belongs to the user.
 
     Attached at first need and kept: attaching costs more than receiving.
     """
-
-    receive = None
 
     def __init__(self, loop: UringEventLoop, sock: socket.socket) -> None:
         self._loop = loop
@@ -221,10 +220,6 @@ class SocketEndpoint:
         if self._loop._sockets.get(self.fileno) is self:
             del self._loop._sockets[self.fileno]
         self._loop._endpoints.pop(self.fd.cookie, None)
-
-    def receive_failed(self, exc: BaseException) -> None:
-        """Cannot happen: there is no receive()."""
-        raise exc
 
     def on_record(self, following: int, kind: int, result: int, flags: int, offset: int) -> None:
         """Wake who waits for it."""

@@ -28,6 +28,7 @@ from uringcore_cffi._loop.compat import (
     SelectorDatagramTransport,
     hold_socket,
 )
+from uringcore_cffi._loop.endpoint import RecordsOnly
 from uringcore_cffi.transports.addresses import FAMILIES, decode
 from uringcore_cffi.transports.base import SocketOwner
 
@@ -43,10 +44,8 @@ _PAYLOAD_MAX = 65_527
 _HEADER_BYTES = 8
 
 
-class DatagramTransport(SocketOwner, FlowControlMixin, asyncio.DatagramTransport):  # type: ignore[misc]
+class DatagramTransport(RecordsOnly, SocketOwner, FlowControlMixin, asyncio.DatagramTransport):  # type: ignore[misc]
     """A UDP socket on the loop."""
-
-    receive = None
 
     def __init__(
         self,
@@ -130,10 +129,6 @@ class DatagramTransport(SocketOwner, FlowControlMixin, asyncio.DatagramTransport
             deliver, args = self._arrived[0]
             del self._arrived[0]
             deliver(*args)
-
-    def receive_failed(self, exc: BaseException) -> None:
-        """Cannot happen: there is no receive()."""
-        raise exc
 
     # Sending
 

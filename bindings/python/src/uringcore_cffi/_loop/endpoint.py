@@ -1,0 +1,35 @@
+"""What the loop asks of whoever gets records; transports are endpoints too."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Protocol
+
+
+class Endpoint(Protocol):
+    """Who receives the records of one attached descriptor or operation."""
+
+    @property
+    def receive(self) -> Callable[[bytes], Any] | None:
+        """Where a piece of data goes as bytes; None: on_record() gets the record instead."""
+
+    def receive_failed(self, exc: BaseException) -> None:
+        """Be told that receive() raised."""
+
+    def on_record(self, following: int, kind: int, result: int, flags: int, offset: int) -> None:
+        """Handle any other record; ``following`` is the value of the commit."""
+
+    def loop_closed(self) -> None:
+        """Let go of everything: the loop is closed and no record will come."""
+
+    def forked(self) -> None:
+        """Forget everything without touching it: this is a child and it belongs to the parent."""
+
+
+class RecordsOnly:
+    """An endpoint of which every record goes to on_record()."""
+
+    receive = None
+
+    def receive_failed(self, exc: BaseException) -> None:
+        """Cannot happen: there is no receive()."""
+        raise exc
