@@ -60,23 +60,18 @@ def dispatch(loop: UringEventLoop) -> None:
         loop._cursor = following
 
 
-def dispatch_part(loop: UringEventLoop, end: int) -> None:
-    """Hand out the loop's batch up to the record numbered ``end``."""
-    whole = loop._batch
-    loop._batch = whole[:end]
-    try:
-        dispatch(loop)
-    finally:
-        if loop._batch:  # else this is a forked child, and the batch was the parent's
-            loop._batch = whole
-
-
 def dispatch_debug(loop: UringEventLoop) -> None:
     """Hand out the batch record by record, with warnings of slow receivers."""
     while loop._cursor < len(loop._batch):
-        cookie = loop._batch[loop._cursor][-1]
+        whole = loop._batch
+        cookie = whole[loop._cursor][-1]
         start = loop.time()
-        dispatch_part(loop, loop._cursor + 1)
+        loop._batch = whole[: loop._cursor + 1]
+        try:
+            dispatch(loop)
+        finally:
+            if loop._batch:  # else this is a forked child, and the batch was the parent's
+                loop._batch = whole
         loop._warn_if_slow(loop._endpoints.get(cookie), loop.time() - start)
 
 
