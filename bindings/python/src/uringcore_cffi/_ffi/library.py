@@ -93,6 +93,7 @@ class UcLib(Protocol):
     UC_ABI_VERSION: int
     UC_BACKEND_URING: int
     UC_BACKEND_EPOLL: int
+    UC_DATAGRAM_ADDRESS_BYTES: int
     UC_EVENT_RECV: int
     UC_EVENT_DATAGRAM: int
     UC_EVENT_ACCEPT: int

@@ -24,6 +24,9 @@ OPERATION: Final = lib.UC_EVENT_OPERATION
 LOW_WATER: Final = lib.UC_EVENT_LOW_WATER
 ENDED: Final = lib.UC_EVENT_ENDED
 
+# Room for the sender's address, in front of the payload of a DATAGRAM.
+DATAGRAM_ADDRESS_BYTES: Final = lib.UC_DATAGRAM_ADDRESS_BYTES
+
 # kind, result, flags, offset, cookie. Skipped: the descriptor (its number can be reused within a
 # batch, the cookie cannot) and the buffer's name, which only keepers of buffers need.
 Record = tuple[int, int, int, int, int]

@@ -20,7 +20,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Callable
 
 from uringcore_cffi._ffi.errors import GONE, answer_error, check_answer, result_error
-from uringcore_cffi._handles.events import CLOSED, DATAGRAM, ENDED, POLL
+from uringcore_cffi._handles.events import CLOSED, DATAGRAM, DATAGRAM_ADDRESS_BYTES, ENDED, POLL
 from uringcore_cffi._handles.fd import CLOSE_KEEP
 from uringcore_cffi._loop.compat import (
     LOG_THRESHOLD_FOR_CONNLOST_WRITES,
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from uringcore_cffi._loop.loop import UringEventLoop
 
 # What stands in a buffer in front of the payload: struct uci_datagram_head and the address.
-_ADDRESS_BYTES = 128
-_HEAD_BYTES = 16 + _ADDRESS_BYTES
+_HEAD_BYTES = 16 + DATAGRAM_ADDRESS_BYTES
 # The longest payload that UDP has, over IPv6.
 _PAYLOAD_MAX = 65_527
 # What asyncio adds to the size of each datagram that waits.
@@ -110,7 +109,7 @@ class DatagramTransport(RecordsOnly, SocketOwner, FlowControlMixin, asyncio.Data
             deliver = self._protocol.error_received
         else:
             memory = loop._memory
-            start = offset - _ADDRESS_BYTES
+            start = offset - DATAGRAM_ADDRESS_BYTES
             args = (memory[offset : offset + result], decode(memory[start : start + (flags >> 16)]))
             deliver = self._protocol.datagram_received
         if loop._direct:
