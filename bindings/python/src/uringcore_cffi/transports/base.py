@@ -127,6 +127,11 @@ class SocketOwner:
         """Tell whether close() or abort() was called, or the connection has failed."""
         return self._closing
 
+    def _stop_receiving(self) -> None:
+        if self._fd is not None:
+            self._loop._own_thread()
+            check_answer(self._fd.recv_stop(), "uc_fd_recv_stop", errno.EALREADY, *GONE)
+
     def abort(self) -> None:
         """Lose the connection without sending what is queued."""
         self._force_close(None)

@@ -19,7 +19,7 @@ from asyncio.log import logger
 from collections import deque
 from typing import TYPE_CHECKING, Any, Callable
 
-from uringcore_cffi._ffi.errors import GONE, answer_error, check_answer, result_error
+from uringcore_cffi._ffi.errors import answer_error, check_answer, result_error
 from uringcore_cffi._handles.events import CLOSED, DATAGRAM, DATAGRAM_ADDRESS_BYTES, ENDED, POLL
 from uringcore_cffi._handles.fd import CLOSE_KEEP
 from uringcore_cffi._loop.compat import (
@@ -228,9 +228,7 @@ class DatagramTransport(RecordsOnly, SocketOwner, FlowControlMixin, asyncio.Data
             self._begin_close(CLOSE_KEEP)
             return
         self._closing = True
-        assert self._fd is not None
-        self._loop._own_thread()
-        check_answer(self._fd.recv_stop(), "uc_fd_recv_stop", errno.EALREADY, *GONE)
+        self._stop_receiving()
 
     def _refuse_more(self) -> None:
         self._queue.clear()

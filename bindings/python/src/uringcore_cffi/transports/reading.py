@@ -16,7 +16,7 @@ from contextvars import Context
 from functools import partial
 from typing import Any, Callable
 
-from uringcore_cffi._ffi.errors import GONE, answer_error, check_answer, result_error
+from uringcore_cffi._ffi.errors import answer_error, result_error
 from uringcore_cffi._handles.fd import Fd
 
 # Context.run, or _run_here when the connection's context has been entered already.
@@ -43,6 +43,7 @@ class ReadSide:
     _eof_delivered: bool
     _close_after_eof: bool
     _fatal_error: Callable[..., None]
+    _stop_receiving: Callable[[], None]
     close: Callable[[], None]
 
     def _choose_receiver(self) -> None:
@@ -77,11 +78,6 @@ class ReadSide:
         self.receive = None
         if self._loop.get_debug():
             logger.debug("%r pauses reading", self)
-
-    def _stop_receiving(self) -> None:
-        if self._fd is not None:
-            self._loop._own_thread()
-            check_answer(self._fd.recv_stop(), "uc_fd_recv_stop", errno.EALREADY, *GONE)
 
     def resume_reading(self) -> None:
         """Deliver again, beginning with what had arrived when reading was paused."""
