@@ -14,25 +14,23 @@ from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, CLOSE_NOW, Fd
 from uringcore_cffi._handles.pool import Pool, PoolStats
 from uringcore_cffi._handles.ring import SQPOLL_OFF, Info, Ring, Stats
 from uringcore_cffi._loop.children import ChildMethods
-from uringcore_cffi._loop.compat import TLS_TIMEOUTS
 from uringcore_cffi._loop.dispatch import discard, dispatch, dispatch_debug
 from uringcore_cffi._loop.endpoint import Endpoint
 from uringcore_cffi._loop.forking import ForkMethods, forget_at_fork
 from uringcore_cffi._loop.internals import explain_missing
+from uringcore_cffi._loop.making import MakingMethods
+from uringcore_cffi._loop.names import NameMethods
 from uringcore_cffi._loop.readiness import Readiness, ReadinessMethods
 from uringcore_cffi._loop.scheduler import Scheduler
 from uringcore_cffi._loop.sendfile import SendfileMethods
-from uringcore_cffi._loop.servers import Listener
+from uringcore_cffi._loop.servers import Listener, ServerMethods
 from uringcore_cffi._loop.signals import SignalMethods, SignalWakeup
 from uringcore_cffi._loop.sockets import SWEEP_MIN_SOCKETS, SocketEndpoint, SocketMethods
-from uringcore_cffi._loop.unix import UnixMethods
 from uringcore_cffi.transports.base import SocketOwner
-from uringcore_cffi.transports.datagram import DatagramTransport, make_datagram_transport
+from uringcore_cffi.transports.datagram import DatagramTransport
 from uringcore_cffi.transports.stream import SocketTransport
 
 if TYPE_CHECKING:
-    import asyncio
-
     from uringcore_cffi._handles.events import Record
 
 # Longest sleep, in seconds; as asyncio's MAXIMUM_SELECT_TIMEOUT.
@@ -48,8 +46,10 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
     SignalMethods,
     ChildMethods,
     ForkMethods,
+    ServerMethods,
+    MakingMethods,
     Scheduler,
-    UnixMethods,
+    NameMethods,
 ):
     """An asyncio event loop on io_uring.
 
@@ -274,56 +274,6 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
     def _forget_transport(self, transport: SocketOwner) -> None:
         if self._transports.get(transport._sock_fd) is transport:
             del self._transports[transport._sock_fd]
-
-    # Hooks of BaseEventLoop
-
-    def _make_socket_transport(
-        self,
-        sock: socket.socket,
-        protocol: asyncio.BaseProtocol,
-        waiter: asyncio.Future[None] | None = None,
-        *,
-        extra: dict[str, Any] | None = None,
-        server: Any = None,
-    ) -> SocketTransport:
-        self._ensure_fd_no_transport(sock)
-        return SocketTransport(self, sock, protocol, waiter, extra, server)
-
-    def _make_datagram_transport(
-        self,
-        sock: socket.socket,
-        protocol: asyncio.BaseProtocol,
-        address: Any = None,
-        waiter: asyncio.Future[None] | None = None,
-        extra: dict[str, Any] | None = None,
-    ) -> asyncio.DatagramTransport:
-        self._ensure_fd_no_transport(sock)
-        return make_datagram_transport(self, sock, protocol, address, waiter, extra)
-
-    def _start_serving(
-        self,
-        protocol_factory: Callable[[], Any],
-        sock: socket.socket,
-        sslcontext: Any = None,
-        server: Any = None,
-        backlog: int = 100,
-        *timeouts: float | None,
-    ) -> None:
-        """Accept connections on a listening socket."""
-        tls = None
-        if sslcontext is not None:
-            tls = {"sslcontext": sslcontext, **dict(zip(TLS_TIMEOUTS, timeouts))}
-        self._listeners[sock.fileno()] = Listener(self, protocol_factory, sock, server, tls)
-
-    def _stop_serving(self, sock: socket.socket) -> None:
-        """Accept no more and close the listening socket: its port is free on return."""
-        listener = self._listeners.pop(sock.fileno(), None)
-        path = sock.getsockname() if sock in self._unix_server_sockets else None
-        if listener is not None and not self._closed:
-            listener.stop()
-        sock.close()
-        if path is not None:
-            self._unlink_unix_path(sock, path)
 
     def __getattr__(self, name: str) -> Any:
         raise explain_missing(self, name)

@@ -1,9 +1,13 @@
-"""Listening sockets: what asyncio.base_events.Server asks of a loop."""
+"""Listening sockets: what asyncio.base_events.Server asks of a loop.
+
+create_unix_server() is the very function of the asyncio that runs.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 from asyncio.log import logger
 from contextvars import copy_context
@@ -12,7 +16,12 @@ from typing import TYPE_CHECKING, Any, Callable
 from uringcore_cffi._ffi.errors import answer_error, result_error
 from uringcore_cffi._handles.events import ACCEPT, CLOSED
 from uringcore_cffi._handles.fd import Fd
-from uringcore_cffi._loop.compat import ACCEPT_RETRY_DELAY, TransportSocket
+from uringcore_cffi._loop.compat import (
+    ACCEPT_RETRY_DELAY,
+    TLS_TIMEOUTS,
+    TransportSocket,
+    UnixSelectorEventLoop,
+)
 from uringcore_cffi._loop.endpoint import RecordsOnly
 from uringcore_cffi.transports.stream import SocketTransport
 
@@ -162,3 +171,50 @@ class Listener(RecordsOnly):
     def forked(self) -> None:
         """Stop in a child; the socket is still there to be served by a loop of its own."""
         self._fd = None
+
+
+class ServerMethods:
+    """The hooks of BaseEventLoop that serve."""
+
+    create_unix_server = UnixSelectorEventLoop.create_unix_server
+
+    _closed: bool
+    _listeners: dict[int, Listener]  # by descriptor
+    # By listening socket: the inode of the path it is bound to (create_unix_server of 3.13).
+    _unix_server_sockets: dict[socket.socket, int]
+
+    def _start_serving(
+        self,
+        protocol_factory: Callable[[], Any],
+        sock: socket.socket,
+        sslcontext: Any = None,
+        server: Any = None,
+        backlog: int = 100,
+        *timeouts: float | None,
+    ) -> None:
+        """Accept connections on a listening socket."""
+        tls = None
+        if sslcontext is not None:
+            tls = {"sslcontext": sslcontext, **dict(zip(TLS_TIMEOUTS, timeouts))}
+        self._listeners[sock.fileno()] = Listener(self, protocol_factory, sock, server, tls)  # type: ignore[arg-type]
+
+    def _stop_serving(self, sock: socket.socket) -> None:
+        """Accept no more and close the listening socket: its port is free on return."""
+        listener = self._listeners.pop(sock.fileno(), None)
+        path = sock.getsockname() if sock in self._unix_server_sockets else None
+        if listener is not None and not self._closed:
+            listener.stop()
+        sock.close()
+        if path is not None:
+            self._unlink_unix_path(sock, path)
+
+    def _unlink_unix_path(self, sock: socket.socket, path: Any) -> None:
+        """Remove the path that a server's socket was bound to, unless it is another's by now."""
+        inode = self._unix_server_sockets.pop(sock)
+        try:
+            if os.stat(path).st_ino == inode:
+                os.unlink(path)
+        except FileNotFoundError:
+            pass
+        except OSError as exc:
+            logger.error("Unable to clean up listening UNIX socket %r: %r", path, exc)
