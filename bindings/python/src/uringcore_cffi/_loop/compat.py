@@ -28,13 +28,23 @@ BaseEventLoop: hooks overridden
     _start_serving, _stop_serving, _write_to_self, _timer_handle_cancelled         all
 
 BaseEventLoop: members used
-    _ready, _scheduled, _timer_cancelled_count, _stopping, _closed, _debug, _thread_id,
+    _ready, _scheduled, _timer_cancelled_count, _stopping, _closed, _debug,
     _current_handle, _clock_resolution, _check_closed, _check_thread, _check_callback,
     _ensure_resolved, _getaddrinfo_debug                                           all
 
 Handle and TimerHandle: slots written directly
     _callback, _args, _context, _loop, _cancelled, _repr, _source_traceback,
     _when, _scheduled                                                              all
+
+Transports and protocols: members used
+    BaseTransport                 _extra                                            all
+    _FlowControlMixin             _protocol_paused, _high_water, _low_water,
+                                  _set_write_buffer_limits(),
+                                  _maybe_pause_protocol(), _maybe_resume_protocol() all
+    _SelectorDatagramTransport    _loop, _sock, _sock_fd, _buffer, _closing,
+                                  _call_connection_lost()                           all
+    _UnixSubprocessTransport      _process_exited(), _wait()                        all
+    SSLProtocol                   _app_transport                                    all
 
 Server
     _attach(), _detach()                    3.9 to 3.12

@@ -15,7 +15,8 @@ from uringcore_cffi._handles.ring import Ring
 from uringcore_cffi._loop.endpoint import Endpoint
 from uringcore_cffi._loop.readiness import Readiness
 from uringcore_cffi._loop.signals import SignalWakeup
-from uringcore_cffi._loop.sockets import SWEEP_MIN_SOCKETS, SocketEndpoint
+from uringcore_cffi._loop.socket_endpoint import SocketEndpoint
+from uringcore_cffi._loop.sockets import SWEEP_MIN_SOCKETS
 from uringcore_cffi.transports.base import SocketOwner
 
 

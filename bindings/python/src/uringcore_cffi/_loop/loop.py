@@ -25,7 +25,8 @@ from uringcore_cffi._loop.scheduler import Scheduler
 from uringcore_cffi._loop.sendfile import SendfileMethods
 from uringcore_cffi._loop.servers import Listener, ServerMethods
 from uringcore_cffi._loop.signals import SignalMethods, SignalWakeup
-from uringcore_cffi._loop.sockets import SWEEP_MIN_SOCKETS, SocketEndpoint, SocketMethods
+from uringcore_cffi._loop.socket_endpoint import SocketEndpoint
+from uringcore_cffi._loop.sockets import SWEEP_MIN_SOCKETS, SocketMethods
 from uringcore_cffi.transports.base import SocketOwner
 from uringcore_cffi.transports.datagram import DatagramTransport
 from uringcore_cffi.transports.stream import SocketTransport

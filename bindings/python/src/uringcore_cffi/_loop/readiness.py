@@ -263,9 +263,8 @@ class Readiness(RecordsOnly):
         """Close the child's copy at once: what a child changes in the set, it changes for both."""
         self.loop_closed()
         self._loop._leading = None
-        self._armed = self._in_lead = (
-            False  # so that libuc is asked, and refuses, should the child add somebody
-        )
+        # So that libuc is asked, and refuses, should the child add somebody.
+        self._armed = self._in_lead = False
 
 
 class ReadinessMethods:

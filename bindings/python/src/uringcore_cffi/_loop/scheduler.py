@@ -42,7 +42,6 @@ class Scheduler(asyncio.BaseEventLoop):
     _stopping: bool
     _closed: bool
     _debug: bool
-    _thread_id: int | None
     _clock_resolution: float
     _current_handle: Any
     _check_closed: Callable[[], None]

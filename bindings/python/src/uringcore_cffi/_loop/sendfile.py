@@ -160,7 +160,6 @@ class FileSender(RecordsOnly):
 class SendfileMethods:
     """What BaseEventLoop asks for to send files."""
 
-    _transports: dict[int, Any]
     _wait_ready: Callable[..., Any]
 
     async def _sock_sendfile_native(

@@ -16,8 +16,6 @@ from uringcore_cffi._loop.compat import bytes_view, check_ssl_socket
 from uringcore_cffi._loop.readiness import fileno_of
 from uringcore_cffi._loop.socket_endpoint import WOULD_BLOCK, SocketEndpoint
 
-__all__ = ["SWEEP_MIN_SOCKETS", "SocketEndpoint", "SocketMethods"]
-
 _T = TypeVar("_T")
 
 # How many sockets may stay attached before those that are gone are looked for.
@@ -30,7 +28,6 @@ class SocketMethods:
     _debug: bool
     _sockets: dict[int, SocketEndpoint]
     _transports: dict[int, Any]
-    _endpoints: dict[int, Any]
     _sweep_at: int
     _ensure_resolved: Callable[..., Any]
 
