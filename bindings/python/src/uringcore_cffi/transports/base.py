@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from uringcore_cffi._ffi.errors import GONE, check_answer, result_error
 from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, Fd
 from uringcore_cffi._loop.compat import (
+    LOG_THRESHOLD_FOR_CONNLOST_WRITES,
     SERVER_KNOWS_CLIENTS,
     TransportSocket,
     close_held_socket,
@@ -177,15 +178,20 @@ class SocketOwner:
             if self._loop.get_debug():
                 logger.debug("%r: %s", self, message, exc_info=exc)
         else:
-            self._loop.call_exception_handler(
-                {
-                    "message": message,
-                    "exception": exc,
-                    "transport": self,
-                    "protocol": self._protocol,
-                }
-            )
+            self._report(exc, message)
         self._force_close(exc)
+
+    def _report(self, exc: BaseException, message: str) -> None:
+        """Tell the loop's exception handler."""
+        self._loop.call_exception_handler(
+            {"message": message, "exception": exc, "transport": self, "protocol": self._protocol}
+        )
+
+    def _write_in_vain(self) -> None:
+        """Count what is written to a lost connection, and warn of those who go on."""
+        if self._conn_lost >= LOG_THRESHOLD_FOR_CONNLOST_WRITES:
+            logger.warning("socket.send() raised exception.")
+        self._conn_lost += 1
 
     def _on_closed(self, following: int, result: int) -> None:
         loop, fd = self._loop, self._fd

@@ -15,7 +15,6 @@ import asyncio
 import errno
 import select
 import socket
-from asyncio.log import logger
 from collections import deque
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -23,7 +22,6 @@ from uringcore_cffi._ffi.errors import answer_error, check_answer, result_error
 from uringcore_cffi._handles.events import CLOSED, DATAGRAM, DATAGRAM_ADDRESS_BYTES, ENDED, POLL
 from uringcore_cffi._handles.fd import CLOSE_KEEP
 from uringcore_cffi._loop.compat import (
-    LOG_THRESHOLD_FOR_CONNLOST_WRITES,
     FlowControlMixin,
     SelectorDatagramTransport,
     hold_socket,
@@ -142,9 +140,7 @@ class DatagramTransport(RecordsOnly, SocketOwner, FlowControlMixin, asyncio.Data
                 raise ValueError(f"Invalid address: must be None or {self._address}")
             addr = self._address
         if self._conn_lost and (self._address or self._sock is None):
-            if self._conn_lost >= LOG_THRESHOLD_FOR_CONNLOST_WRITES:
-                logger.warning("socket.send() raised exception.")
-            self._conn_lost += 1
+            self._write_in_vain()
             return
         # Once it is closing, nobody will wait for room.
         if not self._queue and (self._send(data, addr) or self._conn_lost):
@@ -179,14 +175,7 @@ class DatagramTransport(RecordsOnly, SocketOwner, FlowControlMixin, asyncio.Data
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            self._loop.call_exception_handler(
-                {
-                    "message": "protocol.error_received() failed",
-                    "exception": exc,
-                    "transport": self,
-                    "protocol": self._protocol,
-                }
-            )
+            self._report(exc, "protocol.error_received() failed")
             return True
 
     def _wait_for_room(self) -> None:

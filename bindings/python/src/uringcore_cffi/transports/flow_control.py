@@ -25,6 +25,7 @@ class FlowControl(FlowControlMixin):  # type: ignore[misc]
     _protocol_paused: bool
     _high_water: int
     _low_water: int
+    _report: Callable[[BaseException, str], None]
     # Tells C the marks, in bytes.
     _tell_water_marks: Callable[[int, int], int]
 
@@ -46,7 +47,7 @@ class FlowControl(FlowControlMixin):  # type: ignore[misc]
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            self._flow_control_failed(exc, "protocol.pause_writing() failed")
+            self._report(exc, "protocol.pause_writing() failed")
 
     def _resume_protocol(self) -> None:
         """Call resume_writing() if the protocol is paused; may be called twice.
@@ -66,15 +67,10 @@ class FlowControl(FlowControlMixin):  # type: ignore[misc]
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            self._flow_control_failed(exc, "protocol.resume_writing() failed")
+            self._report(exc, "protocol.resume_writing() failed")
 
     def _hand_over_pause(self, protocol: Any) -> None:
         """Pause asyncio's TLS, which insists on it, instead of the protocol above it."""
         self._resume_protocol_now()
         protocol.pause_writing()
         self._protocol_paused = True
-
-    def _flow_control_failed(self, exc: BaseException, message: str) -> None:
-        self._loop.call_exception_handler(
-            {"message": message, "exception": exc, "transport": self, "protocol": self._protocol}
-        )

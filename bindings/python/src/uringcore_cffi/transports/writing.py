@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import select
-from asyncio.log import logger
 from collections import deque
 from collections.abc import Iterable
 from contextvars import Context
@@ -19,7 +18,6 @@ from typing import Any, Callable
 from uringcore_cffi._ffi.errors import GONE, answer_error, check_answer
 from uringcore_cffi._handles.events import LOW_WATER
 from uringcore_cffi._handles.fd import SEND_REFERENCE, Fd, keep_alive
-from uringcore_cffi._loop.compat import LOG_THRESHOLD_FOR_CONNLOST_WRITES
 from uringcore_cffi.transports.flow_control import FlowControl
 
 # From this size on, bytes are passed to the kernel where they are instead of being copied.
@@ -37,6 +35,7 @@ class WriteSide(FlowControl):
     _eof: bool
     _closing: bool
     _conn_lost: int
+    _write_in_vain: Callable[[], None]
     # Set while a file is being sent: what the sender waits for, if it waits.
     _sendfile_waiter: asyncio.Future[None] | None
     _references: deque[Any]
@@ -71,9 +70,7 @@ class WriteSide(FlowControl):
         if not data:
             return 0
         if self._conn_lost:
-            if self._conn_lost >= LOG_THRESHOLD_FOR_CONNLOST_WRITES:
-                logger.warning("socket.send() raised exception.")
-            self._conn_lost += 1
+            self._write_in_vain()
             return 0
         if isinstance(data, bytes) and len(data) >= REFERENCE_BYTES:
             return self._send_reference(data)
