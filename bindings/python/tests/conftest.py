@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import traceback
@@ -14,6 +13,7 @@ import pytest
 from checking import checked
 from datagrams import udp_socket
 from leaks import nothing_left, refusal
+from peers import socket_pair
 
 import uringcore_cffi
 
@@ -52,11 +52,8 @@ def loop():
 @pytest.fixture
 def pair():
     """Make two connected sockets: ours, non-blocking, and its blocking peer."""
-    ours, peer = socket.socketpair()
-    with ours, peer:
-        ours.setblocking(False)
-        peer.settimeout(20)
-        yield ours, peer
+    with socket_pair() as both:
+        yield both
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import tempfile
 import weakref
 
 import pytest
+from peers import connect
 from steps import turns
 from watching import ENDS, Calls, pipe_ends, socket_ends
 
@@ -368,9 +369,8 @@ def test_the_descriptor_of_a_transport_is_refused(loop):
     """RuntimeError from all four, by number and by object, until the transport closes."""
 
     async def main():
-        with socket.create_server((HOST, 0)) as server:
-            transport, _ = await loop.create_connection(asyncio.Protocol, *server.getsockname())
-            peer, _ = server.accept()
+        protocol, peer = await connect(loop)
+        transport = protocol.transport
         with peer:
             sock = transport.get_extra_info("socket")
             for method in METHODS:

@@ -6,7 +6,7 @@ import asyncio
 import socket
 
 import pytest
-from peers import HOST
+from peers import HOST, tcp_pair
 from protocols import Recorder, Strict
 
 
@@ -190,11 +190,8 @@ def test_an_accepted_socket_becomes_a_transport(loop):
     """connect_accepted_socket() of a socket accepted elsewhere."""
 
     async def main():
-        with socket.create_server((HOST, 0)) as server:
-            peer = socket.create_connection(server.getsockname())
-            conn, _ = server.accept()
+        conn, peer = tcp_pair()
         with peer:
-            conn.setblocking(False)
             transport, protocol = await loop.connect_accepted_socket(Strict, conn)
             peer.sendall(b"x")
             peer.shutdown(socket.SHUT_WR)

@@ -8,7 +8,7 @@ import os
 import socket
 
 import pytest
-from peers import connect, drain
+from peers import connect, drain, pour
 from protocols import Recorder, Strict
 
 
@@ -101,12 +101,7 @@ def test_a_buffered_protocol_can_take_over(loop):
 
     async def main():
         _, peer = await connect(loop, First)
-
-        def send():
-            with peer:
-                peer.sendall(payload)
-
-        await loop.run_in_executor(None, send)
+        await pour(loop, peer, payload)
         assert await lost is None
 
     loop.run_until_complete(main())
@@ -142,12 +137,7 @@ def test_buffered_protocol_gets_every_byte(loop, size):
 
     async def main():
         protocol, peer = await connect(loop, lambda: Buffered(size))
-
-        def send():
-            with peer:
-                peer.sendall(payload)
-
-        await loop.run_in_executor(None, send)
+        await pour(loop, peer, payload)
         assert await protocol.lost is None
         assert protocol.data == payload
 

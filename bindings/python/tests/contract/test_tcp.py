@@ -10,7 +10,7 @@ import struct
 import sys
 
 import pytest
-from peers import HOST, connect, drain
+from peers import HOST, connect, drain, pour
 from protocols import Recorder, Strict
 
 
@@ -101,12 +101,7 @@ def test_paused_reader_gets_nothing_and_loses_nothing(loop):
         transport.pause_reading()
         assert not transport.is_reading()
         payload = os.urandom(20_000_000)
-
-        def send():
-            with peer:
-                peer.sendall(payload)
-
-        sending = loop.run_in_executor(None, send)
+        sending = pour(loop, peer, payload)
         for _ in range(20):
             await asyncio.sleep(0.001)
             assert not protocol.data

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 
 from uringcore_cffi._handles.ring import Ring
@@ -16,13 +14,3 @@ def ring():
     made.enable()
     yield made
     made.free()
-
-
-@pytest.fixture
-def pair():
-    """Make a pair of connected sockets, the first of them non-blocking."""
-    one, other = socket.socketpair()
-    with one, other:
-        one.setblocking(False)
-        other.settimeout(5)
-        yield one, other

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 
 import pytest
 from echoes import echo, serve_and_talk
 from garbage import collect
+from peers import connect
 from protocols import Sink
 
 HOST = "127.0.0.1"
@@ -84,14 +84,7 @@ def test_an_inherited_loop_begins_anew_at_its_next_run(loop, fork):
 
 def test_inherited_transports_are_dead_in_the_child(loop, fork):
     """Writing, closing and aborting them in the child reaches nobody."""
-
-    async def main():
-        with socket.create_server((HOST, 0)) as server:
-            _, protocol = await loop.create_connection(Sink, *server.getsockname())
-            peer, _ = server.accept()
-        return protocol, peer
-
-    protocol, peer = loop.run_until_complete(main())
+    protocol, peer = loop.run_until_complete(connect(loop))
 
     def child():
         transport = protocol.transport
@@ -108,7 +101,6 @@ def test_inherited_transports_are_dead_in_the_child(loop, fork):
 
     with peer:
         fork(child).join()
-        peer.settimeout(20)
         protocol.transport.write(b"from the parent")
         assert peer.recv(100) == b"from the parent"
         peer.sendall(b"answer")
@@ -119,14 +111,7 @@ def test_inherited_transports_are_dead_in_the_child(loop, fork):
 
 def test_writing_before_the_childs_first_run_reaches_nobody(loop, fork):
     """Between fork() and the next run the old transport drops what it is given."""
-
-    async def main():
-        with socket.create_server((HOST, 0)) as server:
-            _, protocol = await loop.create_connection(Sink, *server.getsockname())
-            peer, _ = server.accept()
-        return protocol, peer
-
-    protocol, peer = loop.run_until_complete(main())
+    protocol, peer = loop.run_until_complete(connect(loop))
 
     def child():
         try:
@@ -139,7 +124,6 @@ def test_writing_before_the_childs_first_run_reaches_nobody(loop, fork):
         fork(child).join()
         protocol.transport.write(b"from the parent")
         protocol.transport.close()
-        peer.settimeout(20)
         assert peer.recv(100) == b"from the parent"
         loop.run_until_complete(protocol.lost)
         assert peer.recv(100) == b""
@@ -149,6 +133,7 @@ EXIT = """
 import asyncio, os, socket, sys
 import uringcore_cffi
 from garbage import collect
+from peers import connect
 
 class Sink(asyncio.Protocol):
     def connection_made(self, transport):

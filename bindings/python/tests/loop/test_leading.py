@@ -12,15 +12,6 @@ import pytest
 MANY = 300
 
 
-@pytest.fixture
-def pair():
-    ours, peer = socket.socketpair()
-    ours.setblocking(False)
-    peer.settimeout(20)
-    with ours, peer:
-        yield ours, peer
-
-
 def answering(peer):
     """Answer every byte from a thread, until the end."""
 

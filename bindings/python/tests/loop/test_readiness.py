@@ -12,6 +12,7 @@ import threading
 import time
 
 import pytest
+from peers import tcp_pair
 from steps import turns
 from watching import Calls, pipe_ends, socket_ends
 
@@ -92,11 +93,8 @@ def test_a_watched_socket_that_is_closed_reaches_its_peer_at_once(loop):
     """The loop holds no file: the peer reads the end with a blocking call, in the same callback."""
 
     async def main():
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            peer = socket.create_connection(server.getsockname())
-            ours, _ = server.accept()
+        ours, peer = tcp_pair()
         with peer:
-            peer.settimeout(20)
             calls = Calls()
             loop.add_reader(ours, calls)
             await turns(3)
@@ -221,9 +219,7 @@ def test_a_transport_and_the_users_reader_of_its_duplicate_go_side_by_side(loop)
     """Two numbers of one file: one is the ring's, one the set's."""
 
     async def main():
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            peer = socket.create_connection(server.getsockname())
-            ours, _ = server.accept()
+        ours, peer = tcp_pair()
         with peer:
             number = os.dup(ours.fileno())
             writes = Calls()

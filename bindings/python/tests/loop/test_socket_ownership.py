@@ -9,6 +9,7 @@ import ssl
 import threading
 
 import pytest
+from peers import connect, socket_pair, tcp_pair
 from steps import cancel, turns
 
 HOST = "127.0.0.1"
@@ -53,18 +54,14 @@ def test_a_number_used_again_never_sees_the_bytes_of_its_former_socket(loop):
     async def main():
         numbers = set()
         for number in range(300):
-            ours, peer = socket.socketpair()
-            with ours, peer:
-                ours.setblocking(False)
+            with socket_pair() as (ours, peer):
                 numbers.add(ours.fileno())
                 task = loop.create_task(loop.sock_recv(ours, 4))
                 await turns(number % 3)
                 peer.sendall(b"old %d" % number)
                 await turns(number % 2)
                 await cancel(task)
-            ours, peer = socket.socketpair()
-            with ours, peer:
-                ours.setblocking(False)
+            with socket_pair() as (ours, peer):
                 numbers.add(ours.fileno())
                 task = loop.create_task(loop.sock_recv(ours, 100))
                 await turns(number % 3)
@@ -89,11 +86,8 @@ def test_a_socket_may_be_given_to_a_transport_with_what_was_received(loop):
     ended = loop.create_future()
 
     async def main():
-        with socket.create_server((HOST, 0)) as server:
-            peer = socket.create_connection(server.getsockname())
-            ours, _ = server.accept()
+        ours, peer = tcp_pair()
         with peer:
-            ours.setblocking(False)
             task = loop.create_task(loop.sock_recv(ours, 100))
             await turns(2)
             peer.sendall(b"first ")
@@ -112,9 +106,8 @@ def test_a_socket_of_a_transport_is_refused(loop):
     """While a transport has the descriptor, sock_* of it raises RuntimeError."""
 
     async def main():
-        with socket.create_server((HOST, 0)) as server:
-            transport, _ = await loop.create_connection(asyncio.Protocol, *server.getsockname())
-            peer, _ = server.accept()
+        protocol, peer = await connect(loop)
+        transport = protocol.transport
         with peer:
             sock = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
             sock.close()
@@ -163,9 +156,7 @@ def test_many_sockets_come_and_go(loop):
 
     async def main():
         for _ in range(500):
-            ours, peer = socket.socketpair()
-            with ours, peer:
-                ours.setblocking(False)
+            with socket_pair() as (ours, peer):
                 task = loop.create_task(loop.sock_recv(ours, 10))
                 await turns(1)
                 peer.sendall(b"x")

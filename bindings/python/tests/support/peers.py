@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 
 from protocols import Sink
 
 HOST = "127.0.0.1"
+
+
+@contextlib.contextmanager
+def socket_pair():
+    """Make two connected sockets: ours, non-blocking, and its blocking peer."""
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        ours.setblocking(False)
+        peer.settimeout(20)
+        yield ours, peer
+
+
+def tcp_pair():
+    """Return two connected TCP sockets: ours, non-blocking, and its blocking peer."""
+    with socket.create_server((HOST, 0)) as listener:
+        peer = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    ours.setblocking(False)
+    peer.settimeout(20)
+    return ours, peer
 
 
 async def connect(loop, factory=Sink, **arguments):
@@ -37,6 +58,16 @@ def read_what_comes(peer) -> bytes:
     except ConnectionError:
         pass
     return bytes(got)
+
+
+def _send_and_close(peer, payload) -> None:
+    with peer:
+        peer.sendall(payload)
+
+
+def pour(loop, peer, payload):
+    """Have a peer send everything and close, in a thread; return what to wait for."""
+    return loop.run_in_executor(None, _send_and_close, peer, payload)
 
 
 async def drain(loop, peer) -> bytes:

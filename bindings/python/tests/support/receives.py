@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 
 import pytest
+from peers import socket_pair
 from steps import turns
 
 
@@ -26,9 +26,7 @@ async def abandon(loop, sock, receive=None) -> None:
 
 async def socket_of_an_abandoned_receive(loop) -> int:
     """Close a socket whose receive was called off and never ended; return its number."""
-    ours, peer = socket.socketpair()
-    with ours, peer:
-        ours.setblocking(False)
+    with socket_pair() as (ours, _):
         await abandon(loop, ours)
         return ours.fileno()
 
@@ -37,8 +35,6 @@ async def socket_of_an_abandoned_receive(loop) -> int:
 async def pair_with_a_used_number(loop):
     """Make two connected sockets; ours, non-blocking, has the number of an abandoned receive."""
     number = await socket_of_an_abandoned_receive(loop)
-    ours, peer = socket.socketpair()
-    with ours, peer:
+    with socket_pair() as (ours, peer):
         assert ours.fileno() == number
-        ours.setblocking(False)
         yield ours, peer

@@ -13,6 +13,7 @@ import weakref
 import pytest
 from garbage import collect
 from listeners import full_listener
+from peers import connect, tcp_pair
 
 import uringcore_cffi
 
@@ -231,17 +232,13 @@ def test_a_close_by_the_user_while_connected_is_put_off(loop):
     """The transport goes on with the socket that it owns; a stranger never gets its number."""
 
     async def main():
-        with socket.create_server((HOST, 0)) as listener:
-            mine = socket.create_connection(listener.getsockname())
-            peer, _ = listener.accept()
-        mine.setblocking(False)
+        mine, peer = tcp_pair()
         number = mine.fileno()
         transport, client = await loop.create_connection(lambda: Client(b"hello"), sock=mine)
         inode = os.fstat(number).st_ino
         mine.close()
         with peer, socket.socket(), socket.socket():
             assert os.fstat(number).st_ino == inode
-            peer.settimeout(20)
             assert peer.recv(100) == b"hello"
             peer.sendall(b"HELLO")
             await client.complete
@@ -262,11 +259,8 @@ def test_a_failing_protocol_factory_leaves_the_socket_to_its_owner(loop, how):
         raise ZeroDivisionError
 
     async def main():
-        with socket.create_server((HOST, 0)) as listener:
-            mine = socket.create_connection(listener.getsockname())
-            peer, _ = listener.accept()
+        mine, peer = tcp_pair()
         with mine, peer:
-            mine.setblocking(False)
             if how == "sock":
                 making = loop.create_connection(fail, sock=mine)
             else:
@@ -412,9 +406,8 @@ def test_a_transport_can_be_collected_after_its_end(loop):
     """Neither the loop nor libuc keeps a closed connection alive."""
 
     async def main():
-        with socket.create_server((HOST, 0)) as listener:
-            transport, protocol = await loop.create_connection(Client, *listener.getsockname())
-            peer, _ = listener.accept()
+        protocol, peer = await connect(loop, Client)
+        transport = protocol.transport
         with peer:
             peer.sendall(b"x")
             transport.write(b"y" * 1_000_000)

@@ -7,16 +7,8 @@ import socket
 import struct
 
 import pytest
+from peers import tcp_pair
 from steps import turns
-
-
-def tcp_pair():
-    """Return two connected TCP sockets, the first non-blocking."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        peer = socket.create_connection(listener.getsockname())
-        ours, _ = listener.accept()
-    ours.setblocking(False)
-    return ours, peer
 
 
 def reset(sock):

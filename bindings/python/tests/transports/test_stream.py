@@ -8,7 +8,7 @@ import os
 import socket
 
 import pytest
-from peers import HOST, connect
+from peers import HOST, connect, pour
 from protocols import Sink
 
 
@@ -125,12 +125,7 @@ def test_pausing_in_data_received_holds_at_once(loop):
 
     async def main():
         protocol, peer = await connect(loop, Stuttering)
-
-        def send():
-            with peer:
-                peer.sendall(payload)
-
-        await loop.run_in_executor(None, send)
+        await pour(loop, peer, payload)
         assert await protocol.lost is None
         assert protocol.data == payload
         assert protocol.pieces > 5
