@@ -174,9 +174,14 @@ def test_a_failing_task_cancels_its_group(run_anyio) -> None:
         listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
         cancelled = []
+        waiting = []
+        all_wait = anyio.Event()
 
         async def wait_for_nothing() -> None:
             async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+                waiting.append(1)
+                if len(waiting) == 20:
+                    all_wait.set()
                 try:
                     await stream.receive()
                 except anyio.get_cancelled_exc_class():
@@ -184,7 +189,7 @@ def test_a_failing_task_cancels_its_group(run_anyio) -> None:
                     raise
 
         async def fail() -> None:
-            await anyio.sleep(0.05)
+            await all_wait.wait()
             raise ValueError("on purpose")
 
         async def many_and_one_that_fails() -> None:

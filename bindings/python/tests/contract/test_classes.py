@@ -9,8 +9,8 @@ import sys
 
 import pytest
 from certificates import NAME
-from protocols import Sink
-from steps import turns
+from protocols import Made, Sink
+from steps import soon, turns
 
 HOST = "127.0.0.1"
 
@@ -26,14 +26,9 @@ def test_streams_are_transports(loop, certificates, tls):
     """asyncio.Transport, so both its halves; the server is an AbstractServer."""
 
     async def main():
-        served = []
-
-        def serve():
-            served.append(Sink())
-            return served[-1]
-
+        served = Made(Sink)
         server = await loop.create_server(
-            serve, HOST, 0, ssl=certificates.server() if tls else None
+            served, HOST, 0, ssl=certificates.server() if tls else None
         )
         assert isinstance(server, asyncio.AbstractServer)
         options = {"ssl": certificates.client(), "server_hostname": NAME} if tls else {}
@@ -92,13 +87,18 @@ def test_children_are_subprocess_transports(loop):
     if isinstance(loop, asyncio.SelectorEventLoop):
         pytest.skip("asyncio's watchers of children differ from version to version")
 
+    class Protocol(asyncio.SubprocessProtocol):
+        def process_exited(self):
+            exited.set_result(None)
+
+    exited = loop.create_future()
+
     async def main():
         transport, _ = await loop.subprocess_exec(
-            asyncio.SubprocessProtocol, sys.executable, "-c", "pass", stdin=None, stdout=None
+            Protocol, sys.executable, "-c", "pass", stdin=None, stdout=None
         )
         assert isinstance(transport, asyncio.SubprocessTransport)
-        while transport.get_returncode() is None:
-            await asyncio.sleep(0.01)
+        await soon(exited)
         transport.close()
         await turns(5)
 

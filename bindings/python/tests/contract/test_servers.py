@@ -134,8 +134,6 @@ def test_a_given_socket_is_served(loop):
             peer.sendall(b"x")
             server.close()
             assert not server.is_serving()
-        for _ in range(5):
-            await asyncio.sleep(0.001)
         assert listener.fileno() == -1
 
     loop.run_until_complete(main())

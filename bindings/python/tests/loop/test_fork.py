@@ -9,7 +9,7 @@ import pytest
 from echoes import echo, serve_and_talk
 from garbage import collect
 from peers import connect
-from protocols import Sink
+from protocols import Made, Sink
 
 HOST = "127.0.0.1"
 
@@ -20,10 +20,8 @@ def test_forks_in_the_middle_of_a_stream_are_not_felt_by_the_parent(loop, fork):
     children = []
 
     async def main():
-        server = await loop.create_server(Sink, HOST, 0)
-        accepted = []
-        server.close()
-        server = await loop.create_server(lambda: accepted.append(Sink()) or accepted[-1], HOST, 0)
+        accepted = Made(Sink)
+        server = await loop.create_server(accepted, HOST, 0)
         _, client = await loop.create_connection(Sink, *server.sockets[0].getsockname())
         for start in range(0, len(payload), 1 << 16):
             client.transport.write(payload[start : start + (1 << 16)])
@@ -130,28 +128,13 @@ def test_writing_before_the_childs_first_run_reaches_nobody(loop, fork):
 
 
 EXIT = """
-import asyncio, os, socket, sys
+import asyncio, os, sys
 import uringcore_cffi
 from garbage import collect
 from peers import connect
 
-class Sink(asyncio.Protocol):
-    def connection_made(self, transport):
-        self.transport = transport
-    def data_received(self, data):
-        got.extend(data)
-
-got = bytearray()
 loop = uringcore_cffi.new_event_loop()
-listener = socket.create_server(("127.0.0.1", 0))
-
-async def connect():
-    _, protocol = await loop.create_connection(Sink, *listener.getsockname())
-    return protocol
-
-protocol = loop.run_until_complete(connect())
-peer, _ = listener.accept()
-peer.settimeout(20)
+protocol, peer = loop.run_until_complete(connect(loop))
 pid = os.fork()
 if pid == 0:
     HOW
@@ -161,13 +144,12 @@ left = 300000
 while left:
     left -= len(peer.recv(1 << 20))
 peer.sendall(b"y" * 1000)
-while len(got) < 1000:
+while len(protocol.data) < 1000:
     loop.run_until_complete(asyncio.sleep(0))
 protocol.transport.close()
-loop.run_until_complete(asyncio.sleep(0.001))
+loop.run_until_complete(protocol.lost)
 assert peer.recv(10) == b""
 peer.close()
-listener.close()
 loop.close()
 print("undisturbed")
 """

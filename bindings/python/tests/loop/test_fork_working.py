@@ -227,10 +227,8 @@ async def main():
     for worker in workers:
         worker.start()
     await talk(address, 200)
-    while any(worker.is_alive() for worker in workers):
-        await asyncio.sleep(0.001)
     for worker in workers:
-        worker.join()
+        await asyncio.get_running_loop().run_in_executor(None, worker.join)
         assert worker.exitcode == 0, worker.exitcode
     assert sorted(queue.get() for _ in workers) == sorted(worker.pid for worker in workers)
     queue.close()

@@ -260,11 +260,16 @@ import asyncio, socket
 import uringcore_cffi
 from garbage import collect
 
+class Ends(asyncio.Protocol):
+    def connection_lost(self, exc):
+        ended.set_result(None)
+
 loop = uringcore_cffi.new_event_loop()
+ended = loop.create_future()
 listener = socket.create_server(("127.0.0.1", 0))
 
 async def main():
-    transport, _ = await loop.create_connection(asyncio.Protocol, *listener.getsockname())
+    transport, _ = await loop.create_connection(Ends, *listener.getsockname())
     return transport
 
 transport = loop.run_until_complete(main())
@@ -292,7 +297,7 @@ def test_an_unclosed_transport_is_warned_of(run_python):
 
 def test_an_unclosed_loop_is_warned_of(run_python):
     """Once; it is closed all the same."""
-    end = "transport.close(); loop.run_until_complete(asyncio.sleep(0.001)); del loop; collect()"
+    end = "transport.close(); loop.run_until_complete(ended); del loop, ended; collect()"
     lines = warned(run_python, end)
     assert len(lines) == 1, lines
     assert "ResourceWarning: unclosed event loop <UringEventLoop" in lines[0]
@@ -300,7 +305,7 @@ def test_an_unclosed_loop_is_warned_of(run_python):
 
 def test_what_is_closed_is_not_warned_of(run_python):
     """No word on stderr when everything was closed in order."""
-    end = "transport.close(); loop.run_until_complete(asyncio.sleep(0.001)); loop.close()"
+    end = "transport.close(); loop.run_until_complete(ended); loop.close()"
     assert warned(run_python, end) == []
 
 

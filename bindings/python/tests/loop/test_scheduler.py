@@ -9,7 +9,8 @@ import threading
 
 import pytest
 from garbage import collect
-from steps import run_turns
+from protocols import Made, Strict
+from steps import run_turns, turns, until
 
 import uringcore_cffi
 
@@ -103,17 +104,21 @@ def test_an_idle_loop_does_not_wake_up(loop):
     """A loop with a server, an open connection and one timer enters the kernel once, to sleep."""
 
     async def main():
-        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        served = Made(Strict)
+        server = await loop.create_server(served, "127.0.0.1", 0)
         address = server.sockets[0].getsockname()
-        transport, _ = await loop.create_connection(asyncio.Protocol, *address)
-        await asyncio.sleep(0.01)
+        transport, protocol = await loop.create_connection(Strict, *address)
+        await until(lambda: served)
+        await served[0].made
+        await turns(3)
         before = loop.stats().kernel_entries
         await asyncio.sleep(0.5)
         entries = loop.stats().kernel_entries - before
         transport.close()
+        await protocol.lost
+        await served[0].lost
         server.close()
         await server.wait_closed()
-        await asyncio.sleep(0.01)
         return entries
 
     assert loop.run_until_complete(main()) <= 2

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 from leaks import open_descriptors
-from steps import turns
+from steps import turns, until
 
 import uringcore_cffi
 
@@ -47,8 +47,7 @@ def test_a_flood_of_one_signal_is_felt_and_hides_no_other(loop):
         for number in (signal.SIGUSR1, signal.SIGUSR2):
             loop.add_signal_handler(number, got.append, number)
         flood()
-        while signal.SIGUSR2 not in got:
-            await asyncio.sleep(0.001)
+        await until(lambda: signal.SIGUSR2 in got)
         assert signal.SIGUSR1 in got
         await turns(5)
         got.clear()

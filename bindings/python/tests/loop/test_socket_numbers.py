@@ -7,7 +7,7 @@ import socket
 
 import pytest
 from receives import abandon, pair_with_a_used_number, socket_of_an_abandoned_receive
-from steps import soon, turns
+from steps import soon, turns, until
 
 HOST = "127.0.0.1"
 
@@ -69,8 +69,7 @@ def test_a_number_the_kernel_has_not_let_go_of_is_waited_for(loop, slow_kernel):
         attached = loop.stats().attached
         for _ in range(2):
             loop._sweep_sockets()
-        await asyncio.sleep(0.1)
-        assert not loop._sockets
+        await until(lambda: not loop._sockets)
         assert loop.stats().attached == attached - 1
 
     loop.run_until_complete(main())

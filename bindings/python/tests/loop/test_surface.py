@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 
 import pytest
 from echoes import echo_to_many
+from peers import connect
+from steps import until
 
 import uringcore_cffi
 
@@ -50,15 +51,13 @@ def test_stats_count_what_happens(loop):
     assert type(before) is uringcore_cffi.Stats
 
     async def main():
-        with socket.create_server((HOST, 0)) as server:
-            transport, _ = await loop.create_connection(asyncio.Protocol, *server.getsockname())
-            peer, _ = server.accept()
-            with peer:
-                assert loop.stats().attached > before.attached
-                peer.sendall(b"x")
-                await asyncio.sleep(0.001)
-                transport.close()
-                await asyncio.sleep(0.001)
+        protocol, peer = await connect(loop)
+        with peer:
+            assert loop.stats().attached > before.attached
+            peer.sendall(b"x")
+            await until(lambda: protocol.data)
+            protocol.transport.close()
+            await protocol.lost
 
     loop.run_until_complete(main())
     after = loop.stats()

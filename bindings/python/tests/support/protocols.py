@@ -22,6 +22,18 @@ class Sink(asyncio.Protocol):
         self.lost.set_result(exc)
 
 
+class Made(list):
+    """A factory of protocols, and the list of those that it has made."""
+
+    def __init__(self, factory) -> None:
+        super().__init__()
+        self._factory = factory
+
+    def __call__(self):
+        self.append(self._factory())
+        return self[-1]
+
+
 class Pausing(asyncio.BaseProtocol):
     """Knows whether it may write, and asserts that pausing and resuming alternate."""
 

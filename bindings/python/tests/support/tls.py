@@ -6,7 +6,7 @@ import asyncio
 
 import steps
 from certificates import NAME
-from protocols import Strict
+from protocols import Made, Strict
 from steps import soon, turns
 
 HOST = "127.0.0.1"
@@ -21,17 +21,12 @@ class Served:
     """A TLS server on the loop that keeps the protocols of its connections."""
 
     def __init__(self, factory=Strict, **arguments) -> None:
-        self.protocols = []
-        self._factory = factory
+        self.protocols = Made(factory)
         self._arguments = arguments
-
-    def _make(self):
-        self.protocols.append(self._factory())
-        return self.protocols[-1]
 
     async def __aenter__(self):
         loop = asyncio.get_running_loop()
-        self.server = await loop.create_server(self._make, HOST, 0, **self._arguments)
+        self.server = await loop.create_server(self.protocols, HOST, 0, **self._arguments)
         self.address = self.server.sockets[0].getsockname()
         return self
 

@@ -9,7 +9,8 @@ import socket
 
 import pytest
 from peers import HOST, connect, pour
-from protocols import Sink
+from protocols import Made, Sink
+from steps import until
 
 
 def test_all_writes_of_a_turn_leave_as_one(loop):
@@ -154,8 +155,7 @@ def test_a_paused_reader_is_felt_by_the_peer(loop):
         stats = loop.pool_stats()
         assert stats.completed * stats.buffer_bytes <= 2 << 20
         protocol.transport.resume_reading()
-        while len(protocol.data) < sent:
-            await asyncio.sleep(0.0002)
+        await until(lambda: len(protocol.data) >= sent)
         peer.close()
         assert await protocol.lost is None
 
@@ -236,7 +236,8 @@ def test_a_failing_server_protocol_factory_closes_the_connection(loop):
         return Sink()
 
     async def main():
-        server = await loop.create_server(factory, HOST, 0)
+        served = Made(factory)
+        server = await loop.create_server(served, HOST, 0)
         address = server.sockets[0].getsockname()
         reader, writer = await asyncio.open_connection(*address)
         assert await reader.read() == b""
@@ -244,12 +245,12 @@ def test_a_failing_server_protocol_factory_closes_the_connection(loop):
         await writer.wait_closed()
         failing.append(False)
         transport, protocol = await loop.create_connection(Sink, *address)
+        await until(lambda: served)
         transport.close()
         await protocol.lost
+        await served[0].lost
         server.close()
         await server.wait_closed()
-        for _ in range(5):
-            await asyncio.sleep(0.001)
 
     loop.run_until_complete(main())
     assert [type(problem["exception"]) for problem in loop.problems] == [ZeroDivisionError]
@@ -314,15 +315,16 @@ def test_ipv6_works(loop):
         pytest.skip("no IPv6 here")
 
     async def main():
-        server = await loop.create_server(Sink, "::1", 0)
+        served = Made(Sink)
+        server = await loop.create_server(served, "::1", 0)
         address = server.sockets[0].getsockname()
         transport, protocol = await loop.create_connection(Sink, *address[:2])
         assert transport.get_extra_info("peername") == address
+        await until(lambda: served)
         transport.close()
         await protocol.lost
+        await served[0].lost
         server.close()
         await server.wait_closed()
-        for _ in range(5):
-            await asyncio.sleep(0.001)
 
     loop.run_until_complete(main())
