@@ -6,7 +6,6 @@ import asyncio
 import errno
 import os
 import socket
-import sys
 
 import pytest
 from datagrams import HOST, endpoint, udp_socket
@@ -239,6 +238,4 @@ def test_the_transport_tells_of_itself(loop):
         assert transport.get_extra_info("sockname")[0] == HOST
         assert "closed" in repr(transport)
 
-    if sys.version_info < (3, 11) and isinstance(loop, asyncio.SelectorEventLoop):
-        pytest.skip("asyncio has get_write_buffer_limits() from 3.10 on, not for all")
     loop.run_until_complete(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import itertools
 import socket
 
 import pytest
@@ -29,13 +30,17 @@ def threadless(loop):
     return loop
 
 
-@pytest.mark.parametrize("host", [HOST, b"127.0.0.1", "::1", "fe80::1%lo", None, "0.0.0.0"])
-@pytest.mark.parametrize("port", [80, "80", b"80", None])
+HOSTS = (HOST, b"127.0.0.1", "::1", "fe80::1%lo", "0.0.0.0")
+PORTS = (80, "80", b"80")
+
+
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [*itertools.product(HOSTS, (*PORTS, None)), *itertools.product((None,), PORTS)],
+)
 @pytest.mark.parametrize("debug", [False, True])
 def test_numbers_ask_no_thread(threadless, host, port, debug):
     """Addresses and ports that are numbers already, or left out."""
-    if host is None and port is None:
-        pytest.skip("nothing is asked for")
     threadless.set_debug(debug)
     infos = threadless.run_until_complete(threadless.getaddrinfo(host, port))
     assert infos == socket.getaddrinfo(host, port)
