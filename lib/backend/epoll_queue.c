@@ -81,6 +81,8 @@ uint32_t uci_epoll_reap(struct uci_backend *backend, struct uci_completion *comp
     if (epoll->stopped)
         uci_epoll_take_finished(epoll);
     n = epoll->completion_count < max ? epoll->completion_count : max;
+    if (!n)
+        return 0;
     memcpy(completions, epoll->completions + epoll->completion_first, n * sizeof(*completions));
     epoll->completion_count -= n;
     epoll->completion_first = epoll->completion_count ? epoll->completion_first + n : 0;
