@@ -23,6 +23,23 @@ enum uc_feature {
     UC_FEATURE_REGISTERED_BUFFERS = 1 << 10, /* the pool is registered as fixed buffers */
 };
 
+/* Values of uc_feature_info.use. */
+enum uc_feature_use {
+    UC_FEATURE_USE_ALWAYS = 0,   /* wherever the kernel has it */
+    UC_FEATURE_USE_FALLBACK = 1, /* where something better is missing */
+    UC_FEATURE_USE_REQUEST = 2,  /* when it is asked for */
+};
+
+/* All strings live as long as the library. */
+struct uc_feature_info {
+    uint32_t size;       /* sizeof(struct uc_feature_info), set by the caller */
+    uint32_t use;        /* UC_FEATURE_USE_* */
+    const char *name;    /* as uc_feature_name() */
+    const char *since;   /* the first kernel that has it, such as "6.0" */
+    const char *purpose; /* what it is good for, in a few words */
+    const char *instead; /* what libuc does without it, in a few words */
+};
+
 /**
  * uc_feature_name - the name of a feature bit
  * @feature: one UC_FEATURE_* bit
@@ -33,6 +50,18 @@ enum uc_feature {
  * Since: 0.1
  */
 UC_EXPORT const char *uc_feature_name(uint64_t feature);
+
+/**
+ * uc_feature_describe - what a feature is, and what libuc does without it
+ * @feature:  one UC_FEATURE_* bit
+ * @ret_info: size must be set; the rest is filled in
+ *
+ * Return: 0, or
+ *   -EINVAL  no such bit exists, or @ret_info is NULL or its size is wrong
+ *
+ * Since: 0.1
+ */
+UC_EXPORT int uc_feature_describe(uint64_t feature, struct uc_feature_info *ret_info);
 
 UC_END_DECLS
 

@@ -35,7 +35,7 @@ enum uc_sqpoll {
 
 /* Values of uc_ring_options.backend and uc_ring_info.backend. */
 enum uc_backend {
-    UC_BACKEND_AUTO = 0,  /* as the environment variable UC_BACKEND says: auto, uring or epoll */
+    UC_BACKEND_AUTO = 0,  /* as the environment says (uc/probe.h), else io_uring where it works */
     UC_BACKEND_URING = 1, /* io_uring */
     UC_BACKEND_EPOLL = 2, /* readiness and calls that do not block; the same to see from outside */
 };
@@ -86,16 +86,20 @@ struct uc_ring_stats {
  * @ret_ring: the new ring, not yet bound to a thread
  *
  * Return: 0, or
- *   -EINVAL  a wrong size, an unknown value, or a number out of its range
+ *   -EINVAL  a wrong size, an unknown value, or a number out of its range; or a word in the
+ *            environment that is not known (uc/probe.h)
  *   -E2BIG   @options has a non-zero tail that this version does not know
  *   -EBUSY   options->pool serves another ring
  *   -ECHILD  options->pool belongs to another process
  *   -EPERM   io_uring is refused by seccomp, kernel.io_uring_disabled or a security module
  *   -ENOSYS  the kernel has no io_uring
- *   -ENOMEM  no memory, or RLIMIT_MEMLOCK is too low even for the smallest ring
+ *   -ENOMEM  no memory, or RLIMIT_MEMLOCK is too low even for the smallest ring of io_uring
  *   -EMFILE, -ENFILE  too many open descriptors
- *   -EOPNOTSUPP  UC_SQPOLL_REQUIRE, and the kernel refuses it
- * For any of them uc_probe() has a sentence that says which knob to turn.
+ *   -EOPNOTSUPP  UC_SQPOLL_REQUIRE, and the kernel or the backend refuses it
+ * For any of them uc_probe() has a sentence that says which knob to turn. With UC_BACKEND_AUTO a
+ * refusal of io_uring is no error: the ring is made on epoll, and uc_ring_info.reason says why;
+ * but for -EMFILE and -ENFILE, and for what only io_uring can fulfil (UC_SQPOLL_REQUIRE, a pool with
+ * UC_POOL_REGISTER_REQUIRED).
  *
  * Since: 0.1
  */

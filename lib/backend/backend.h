@@ -145,6 +145,3 @@ struct uci_backend {
 
 extern const struct uci_backend_table uci_backend_uring;
 extern const struct uci_backend_table uci_backend_epoll;
-
-/* choice.c: which one, as asked for by the option (UC_BACKEND_*) or else the environment. */
-int uci_backend_choose(uint32_t asked, const struct uci_backend_table **ret_table);

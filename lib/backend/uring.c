@@ -85,7 +85,7 @@ static uint64_t expected_features(const struct uci_uring *uring,
     expected |= options->sqpoll ? UC_FEATURE_SQPOLL : UC_FEATURE_DEFER_TASKRUN;
     if (uring->pool->flags & (UC_POOL_REGISTER | UC_POOL_REGISTER_REQUIRED))
         expected |= UC_FEATURE_REGISTERED_BUFFERS;
-    return expected & ~options->features_off;
+    return expected & ~uci_features_with_dependants(options->features_off);
 }
 
 static int negotiate(struct uci_uring *uring, const struct uci_backend_options *options,
@@ -130,27 +130,30 @@ static void explain_sqpoll(struct uc_ring_info *info)
 
 static void explain_missing(struct uc_ring_info *info)
 {
-    size_t used;
+    char names[180];
 
-    snprintf(info->reason, sizeof(info->reason), "this kernel or its policy has no");
-    for (uint64_t bit = 1; uc_feature_name(bit); bit *= 2) {
-        used = strlen(info->reason);
-        if (info->features_stripped & bit)
-            snprintf(info->reason + used, sizeof(info->reason) - used, " %s", uc_feature_name(bit));
-    }
-    used = strlen(info->reason);
-    snprintf(info->reason + used, sizeof(info->reason) - used,
-             "; libuc does without (uc-probe tells which kernel has it)");
+    uci_features_write(info->features_stripped, names, sizeof(names));
+    snprintf(info->reason, sizeof(info->reason), "this kernel has no %s; libuc does without",
+             names);
+}
+
+static void explain_halvings(struct uc_ring_info *info)
+{
+    snprintf(info->reason, sizeof(info->reason),
+             "the rings are smaller than asked for, for want of locked memory: raise "
+             "RLIMIT_MEMLOCK to 8 MiB");
 }
 
 /* One sentence on what was asked for and is not in use; what is said already stays. */
 static void explain(struct uc_ring_info *info)
 {
-    if (info->reason[0] || !info->features_stripped)
+    if (info->reason[0])
         return;
     if (info->features_stripped & UC_FEATURE_SQPOLL)
         explain_sqpoll(info);
-    else
+    else if (info->halvings)
+        explain_halvings(info);
+    else if (info->features_stripped)
         explain_missing(info);
 }
 
@@ -178,8 +181,8 @@ static void uring_free(struct uci_backend *backend, bool in_child)
     free(uring);
 }
 
-static int uring_open(const struct uci_backend_options *options, struct uc_ring_info *info,
-                      struct uci_backend **ret_backend)
+static int open_once(struct uci_backend_options *options, struct uc_ring_info *info,
+                     struct uci_uring **ret_uring)
 {
     struct uci_uring *uring = calloc(1, sizeof(*uring));
     int r;
@@ -200,6 +203,22 @@ static int uring_open(const struct uci_backend_options *options, struct uc_ring_
         uring_free(&uring->base, false);
         return r;
     }
+    *ret_uring = uring;
+    return 0;
+}
+
+static int uring_open(const struct uci_backend_options *options, struct uc_ring_info *info,
+                      struct uci_backend **ret_backend)
+{
+    struct uci_backend_options fitting = *options;
+    struct uci_uring *uring;
+    int r = open_once(&fitting, info, &uring);
+
+    /* Rings that just fit leave no memory for the ring of buffers beside them. */
+    while (r == -ENOMEM && uci_uring_halve(&fitting, info))
+        r = open_once(&fitting, info, &uring);
+    if (r < 0)
+        return r;
     explain(info);
     uring->base.completions_max = info->cq_entries;
     *ret_backend = &uring->base;

@@ -2,12 +2,10 @@
 #pragma once
 
 #include "backend/backend.h"
+#include "backend/features.h"
 #include "backend/uring_compat.h"
 
 #define UCI_URING_BUFFER_GROUP 0
-
-/* In features_off: map the rings as before Linux 6.5, so that tests can see that way too. */
-#define UCI_FEATURE_OWN_MEMORY (UINT64_C(1) << 63)
 
 struct uci_uring {
     struct uci_backend base;
@@ -38,8 +36,9 @@ static inline struct uci_uring *uci_uring_of(struct uci_backend *backend)
 }
 
 /* uring_rings.c: the two rings in memory. */
-int uci_uring_rings_open(struct uci_uring *uring, const struct uci_backend_options *options,
-                         struct uc_ring_info *info);
+int uci_uring_rings_open(struct uci_uring *uring, struct uci_backend_options *options,
+                         struct uc_ring_info *info); /* halves the entries of @options if need be */
+bool uci_uring_halve(struct uci_backend_options *options, struct uc_ring_info *info);
 void uci_uring_rings_close(struct uci_uring *uring);
 void uci_uring_rings_free(struct uci_uring *uring, bool in_child);
 

@@ -27,6 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "backend/uring_probe.h"
 #include "pool/pool.h"
 
 #define ENTRIES_LEAST 8
@@ -35,6 +36,7 @@
 
 /* Room for the head of the ring memory, which the kernel lays out. */
 #define RING_HEAD_BYTES 4096
+#define RING_HEAD_CHARGED 512 /* as much as it takes of it, roughly */
 
 struct strip {
     uint32_t setup_flag;
@@ -92,11 +94,16 @@ static uint32_t first_flags(const struct uci_backend_options *options)
     return with_task_work(options, flags);
 }
 
+static size_t sqes_bytes(uint32_t sq_entries)
+{
+    return page_up(sq_entries * sizeof(struct io_uring_sqe));
+}
+
 static int memory_new(struct uci_uring *uring, struct io_uring_params *params, uint32_t sq_entries)
 {
     size_t rings = page_up(RING_HEAD_BYTES + params->cq_entries * sizeof(struct io_uring_cqe) +
                            sq_entries * sizeof(unsigned));
-    size_t sqes = page_up(sq_entries * sizeof(struct io_uring_sqe));
+    size_t sqes = sqes_bytes(sq_entries);
     uint64_t rings_at, sqes_at;
     void *memory;
 
@@ -161,24 +168,44 @@ static uint32_t power_of_two(uint32_t number)
     return power;
 }
 
+uint64_t uci_uring_locked_bytes(uint32_t sq_entries, uint32_t cq_entries, uint32_t buffers)
+{
+    sq_entries = power_of_two(sq_entries);
+    cq_entries = power_of_two(cq_entries);
+    return page_up(RING_HEAD_CHARGED + cq_entries * sizeof(struct io_uring_cqe) +
+                   sq_entries * sizeof(unsigned)) +
+           sqes_bytes(sq_entries) + page_up(power_of_two(buffers) * sizeof(struct io_uring_buf));
+}
+
+bool uci_uring_halve(struct uci_backend_options *options, struct uc_ring_info *info)
+{
+    if (options->sq_entries <= ENTRIES_LEAST)
+        return false;
+    options->sq_entries /= 2;
+    options->cq_entries /= 2;
+    if (options->cq_entries < options->sq_entries)
+        options->cq_entries = options->sq_entries;
+    info->halvings++;
+    return true;
+}
+
 /* One call of io_uring_setup(). Return: the descriptor, or negative. */
 static int try_setup(struct uci_uring *uring, const struct uci_backend_options *options,
-                     uint32_t flags, uint32_t sq_entries, uint32_t cq_entries,
-                     struct io_uring_params *params)
+                     uint32_t flags, struct io_uring_params *params)
 {
     int fd, r;
 
     *params = (struct io_uring_params){
         .flags = flags,
-        .cq_entries = power_of_two(cq_entries),
+        .cq_entries = power_of_two(options->cq_entries),
         .sq_thread_idle = options->sqpoll_idle_ms,
     };
     if (flags & IORING_SETUP_NO_MMAP) {
-        r = memory_new(uring, params, power_of_two(sq_entries));
+        r = memory_new(uring, params, power_of_two(options->sq_entries));
         if (r < 0)
             return r;
     }
-    fd = (int)syscall(__NR_io_uring_setup, power_of_two(sq_entries), params);
+    fd = (int)syscall(__NR_io_uring_setup, power_of_two(options->sq_entries), params);
     if (fd < 0) {
         r = -errno;
         memory_drop(uring);
@@ -211,16 +238,15 @@ static void sleep_ms(long ms)
     nanosleep(&time, NULL);
 }
 
-static int setup(struct uci_uring *uring, const struct uci_backend_options *options,
+static int setup(struct uci_uring *uring, struct uci_backend_options *options,
                  struct uc_ring_info *info, struct io_uring_params *params)
 {
     uint32_t flags = first_flags(options);
-    uint32_t sq_entries = options->sq_entries, cq_entries = options->cq_entries;
     uint32_t retries = RETRIES_FIRST;
     int fd;
 
     for (;;) {
-        fd = try_setup(uring, options, flags, sq_entries, cq_entries, params);
+        fd = try_setup(uring, options, flags, params);
         if (fd >= 0)
             return fd;
         if (fd == -EINVAL && strip_one(options, &flags))
@@ -236,10 +262,7 @@ static int setup(struct uci_uring *uring, const struct uci_backend_options *opti
             retries--;
             info->retries++;
             sleep_ms(1);
-        } else if (sq_entries > ENTRIES_LEAST) {
-            sq_entries /= 2;
-            cq_entries = cq_entries / 2 > sq_entries ? cq_entries / 2 : sq_entries;
-            info->halvings++;
+        } else if (uci_uring_halve(options, info)) {
             retries = RETRIES_LATER;
         } else {
             break;
@@ -263,7 +286,7 @@ static void tombstone_open(struct uci_uring *uring)
     close(ends[1]);
 }
 
-int uci_uring_rings_open(struct uci_uring *uring, const struct uci_backend_options *options,
+int uci_uring_rings_open(struct uci_uring *uring, struct uci_backend_options *options,
                          struct uc_ring_info *info)
 {
     struct io_uring_params params;

@@ -13,8 +13,6 @@
 #define BUFFER_BYTES_MAX (16u << 20)
 #define BUFFER_BYTES_DEFAULT (68u << 10) /* a UDP datagram, head and address, in whole pages */
 #define COUNT_MAX 32768u                 /* what a ring of provided buffers can hold */
-#define COUNT_DEFAULT 64u
-#define GROWTH_DEFAULT 16u
 #define QUARANTINE_DEFAULT_NS 5000000u
 #define FLAGS_LOCK (UC_POOL_MLOCK | UC_POOL_MLOCK_REQUIRED)
 #define FLAGS (FLAGS_LOCK | UC_POOL_REGISTER | UC_POOL_REGISTER_REQUIRED)
@@ -35,13 +33,13 @@ static int settle(struct uc_pool_options *options)
     if (!options->buffer_bytes)
         options->buffer_bytes = BUFFER_BYTES_DEFAULT;
     if (!options->buffer_count)
-        options->buffer_count = COUNT_DEFAULT;
+        options->buffer_count = UCI_POOL_COUNT_DEFAULT;
     if (check_range(options->buffer_bytes, BUFFER_BYTES_MIN, BUFFER_BYTES_MAX) < 0 ||
         check_range(options->buffer_count, 1, COUNT_MAX) < 0)
         return -EINVAL;
     if (!options->buffer_max)
-        options->buffer_max = options->buffer_count < COUNT_MAX / GROWTH_DEFAULT
-                                  ? options->buffer_count * GROWTH_DEFAULT
+        options->buffer_max = options->buffer_count < COUNT_MAX / UCI_POOL_GROWTH_DEFAULT
+                                  ? options->buffer_count * UCI_POOL_GROWTH_DEFAULT
                                   : COUNT_MAX;
     if (check_range(options->buffer_max, options->buffer_count, COUNT_MAX) < 0)
         return -EINVAL;

@@ -18,6 +18,9 @@
 
 #define UCI_BUFFER_NONE UINT32_MAX
 
+#define UCI_POOL_COUNT_DEFAULT 64u  /* buffers, */
+#define UCI_POOL_GROWTH_DEFAULT 16u /* and how many times as many there may be */
+
 enum uci_buffer_state {
     UCI_BUFFER_FREE,
     UCI_BUFFER_IN_FLIGHT,

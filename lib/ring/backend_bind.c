@@ -9,6 +9,7 @@
  */
 #include <unistd.h>
 
+#include "backend/choice.h"
 #include "base/clock.h"
 #include "flow/flow.h"
 
@@ -17,7 +18,7 @@
 
 int uci_ring_open_backend(uc_ring *ring)
 {
-    int r = ring->table->open(&ring->options, &ring->info, &ring->backend);
+    int r = uci_choice_open(ring->asked_backend, &ring->options, &ring->info, &ring->backend);
 
     if (r < 0)
         return r;
@@ -84,12 +85,13 @@ static bool would_overflow(uc_ring *ring)
 static int replace_backend(uc_ring *ring)
 {
     struct uci_backend *old = ring->backend;
-    int r = uci_ring_open_backend(ring);
+    int r = old->table->open(&ring->options, &ring->info, &ring->backend);
 
     if (r < 0) {
         ring->backend = old;
         return r;
     }
+    ring->provided = 0;
     ring->stats.kernel_entries += old->kernel_entries;
     ring->stats.overflows += old->overflows;
     old->table->free(old, false);

@@ -8,9 +8,7 @@
 #include "base/versioned.h"
 #include "flow/flow.h"
 
-#define SQ_ENTRIES_DEFAULT 128
 #define SQ_ENTRIES_MAX 32768
-#define CQ_ENTRIES_DEFAULT 4096
 #define CQ_ENTRIES_MAX 65536
 #define SQPOLL_IDLE_DEFAULT_MS 1000
 
@@ -27,10 +25,11 @@ static int read_options(const struct uc_ring_options *given, struct uc_ring_opti
     CHECK_ARG(options->sq_entries <= SQ_ENTRIES_MAX && options->cq_entries <= CQ_ENTRIES_MAX);
     CHECK_ARG(options->sqpoll <= UC_SQPOLL_REQUIRE && options->backend <= UC_BACKEND_EPOLL);
     if (options->sq_entries == 0)
-        options->sq_entries = SQ_ENTRIES_DEFAULT;
+        options->sq_entries = UCI_SQ_ENTRIES_DEFAULT;
     if (options->cq_entries == 0)
-        options->cq_entries =
-            CQ_ENTRIES_DEFAULT > options->sq_entries ? CQ_ENTRIES_DEFAULT : 2 * options->sq_entries;
+        options->cq_entries = UCI_CQ_ENTRIES_DEFAULT > options->sq_entries
+                                  ? UCI_CQ_ENTRIES_DEFAULT
+                                  : 2 * options->sq_entries;
     CHECK_ARG(options->cq_entries >= options->sq_entries);
     if (options->sqpoll_idle_ms == 0)
         options->sqpoll_idle_ms = SQPOLL_IDLE_DEFAULT_MS;
@@ -72,6 +71,7 @@ static int open_parts(uc_ring *ring, const struct uc_ring_options *options)
 {
     int r;
 
+    ring->asked_backend = options->backend;
     ring->options = (struct uci_backend_options){
         .sq_entries = options->sq_entries,
         .cq_entries = options->cq_entries,
@@ -81,9 +81,7 @@ static int open_parts(uc_ring *ring, const struct uc_ring_options *options)
         .pool = ring->pool,
     };
     ring->batch = calloc(ring->pool->max, sizeof(*ring->batch));
-    r = ring->batch ? uci_backend_choose(options->backend, &ring->table) : -ENOMEM;
-    if (r == 0)
-        r = uci_wake_init(ring);
+    r = ring->batch ? uci_wake_init(ring) : -ENOMEM;
     if (r == 0)
         r = uci_ring_open_backend(ring);
     return r;
@@ -261,7 +259,7 @@ UC_EXPORT int uc_ring_event_fd(uc_ring *ring)
     r = uci_ring_adopt(ring);
     if (r < 0)
         return r;
-    fd = ring->table->new_event_fd();
+    fd = ring->backend->table->new_event_fd();
     if (fd < 0)
         return fd;
     r = ring->backend->table->set_event_fd(ring->backend, fd);

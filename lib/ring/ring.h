@@ -17,6 +17,9 @@
 
 #define UCI_REAP_BATCH 64
 
+#define UCI_SQ_ENTRIES_DEFAULT 128
+#define UCI_CQ_ENTRIES_DEFAULT 4096
+
 /* One completion makes at most this many records (the end of a send: SENT, SHUTDOWN, CLOSED). */
 #define UCI_RECORDS_PER_COMPLETION 3
 
@@ -36,9 +39,9 @@ struct uc_ring {
     uint64_t origin;
     pid_t owner;   /* thread that runs the ring; 0: none yet */
     int32_t fatal; /* the kernel refused to go on: answer to everything; 0: fine */
-    const struct uci_backend_table *table; /* of the backend that was chosen */
     struct uci_backend *backend;
     struct uci_backend_options options;
+    uint32_t asked_backend; /* UC_BACKEND_* */
     struct uc_ring_info info;
     uc_pool *pool;
     bool pool_is_own;

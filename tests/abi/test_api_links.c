@@ -27,6 +27,7 @@ static const struct {
     FUNCTION(uc_fd_set_credit),
     FUNCTION(uc_fd_set_water_marks),
     FUNCTION(uc_fd_shutdown),
+    FUNCTION(uc_feature_describe),
     FUNCTION(uc_feature_name),
     FUNCTION(uc_op_cancel),
     FUNCTION(uc_op_close),

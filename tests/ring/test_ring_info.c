@@ -92,17 +92,21 @@ static void sqpoll_is_tried_and_the_outcome_is_told(void **state)
 static void sqpoll_that_is_required_is_had_or_refused(void **state)
 {
     struct uc_ring_options options = {.size = sizeof(options), .sqpoll = UC_SQPOLL_REQUIRE};
+    struct uc_probe probe = {.size = sizeof(probe)};
     uc_ring *ring = NULL;
-    int r = uc_ring_new(&options, &ring);
+    int r = uc_ring_new(&options, &ring), refusal = -EOPNOTSUPP;
 
+    assert_int_equal(uc_probe(&probe), 0);
+    if (probe.asked_backend != UC_BACKEND_EPOLL && probe.error)
+        refusal = probe.error; /* io_uring's own, where epoll stands in for it */
     if (r == 0)
         assert_true(uct_info(ring).features & UC_FEATURE_SQPOLL);
     else
-        assert_int_equal(r, -EOPNOTSUPP);
+        assert_int_equal(r, refusal);
     uc_ring_free(ring);
     options.features_off = UC_FEATURE_SQPOLL;
     ring = NULL;
-    assert_int_equal(uc_ring_new(&options, &ring), -EOPNOTSUPP);
+    assert_int_equal(uc_ring_new(&options, &ring), refusal);
     options.sqpoll = UC_SQPOLL_TRY;
     assert_int_equal(uc_ring_new(&options, &ring), 0);
     assert_false(uct_info(ring).features & UC_FEATURE_SQPOLL);
@@ -116,7 +120,9 @@ static void the_probe_agrees_with_a_ring(void **state)
 
     assert_int_equal(uc_probe(&wrong), -EINVAL);
     assert_int_equal(uc_probe(&probe), 0);
-    assert_int_equal(probe.error, 0);
+    assert_int_equal(probe.backend, uct_info(t->ring).backend);
+    if (probe.backend == UC_BACKEND_URING)
+        assert_int_equal(probe.error, 0);
     assert_int_equal(probe.features & uct_info(t->ring).features, uct_info(t->ring).features);
     assert_true(probe.kernel_major >= 5);
     assert_true(probe.seccomp_mode >= -1 && probe.seccomp_mode <= 2);

@@ -1,11 +1,7 @@
 /* Where the kernel, a limit or a policy says no. Each case runs in a child that it ends with. */
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,27 +11,12 @@
 /* What these limits are about, whatever the environment asks for. */
 static const struct uct_options uring = {.ring.backend = UC_BACKEND_URING};
 
-/* From now on this process is answered with @error when it calls @number. */
-static bool forbid(int number, int error)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
-
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
-
 /* A ring is refused with @error, and the probe's sentence names @knob. */
 static int is_refused(int error, const char *knob)
 {
     struct uc_probe probe = {.size = sizeof(probe)};
     int before = uct_count_fds();
-    struct uc_ring_options options = {.size = sizeof(options), .backend = UC_BACKEND_URING};
+    const struct uc_ring_options options = {.size = sizeof(options), .backend = UC_BACKEND_URING};
     uc_ring *ring = NULL;
 
     UCT_CHECK(uc_ring_new(&options, &ring) == error);
@@ -52,7 +33,7 @@ static int forbid_setup(void *argument)
 {
     int error = *(const int *)argument;
 
-    UCT_CHECK(forbid(SYS_io_uring_setup, error));
+    UCT_CHECK(uct_forbid(SYS_io_uring_setup, error));
     return is_refused(-error, "seccomp");
 }
 
@@ -71,7 +52,7 @@ static int forbid_register(void *argument)
     struct uct_link link;
     uint64_t sent = 0;
 
-    UCT_CHECK(forbid(SYS_io_uring_register, EPERM));
+    UCT_CHECK(uct_forbid(SYS_io_uring_register, EPERM));
     if (uc_ring_new(NULL, &(uc_ring *){NULL}) < 0)
         return 0; /* refused as a whole: fine, if nothing hangs */
     t = uct_open(NULL);
@@ -101,7 +82,7 @@ static int forbid_enter(void *argument)
     UCT_CHECK(uc_fd_recv_start(link.sink->fd) == 0);
     UCT_CHECK(uc_fd_accept_start(listener->fd) == 0);
     UCT_CHECK(uct_turn(t, 0) == 0);
-    UCT_CHECK(forbid(SYS_io_uring_enter, EPERM));
+    UCT_CHECK(uct_forbid(SYS_io_uring_enter, EPERM));
     uct_write_all(link.peer, 0, &sent, 100);
     while ((r = uc_ring_wait(t->ring, t->events, 1, 1000000000)) > 0)
         ; /* what the kernel had put there by itself */
@@ -142,17 +123,9 @@ static int no_locked_memory(void *argument)
     return 0;
 }
 
-static bool rings_are_charged(void)
-{
-    struct uc_probe probe = {.size = sizeof(probe)};
-
-    return uc_probe(&probe) == 0 &&
-           (probe.kernel_major > 6 || (probe.kernel_major == 6 && probe.kernel_minor >= 14));
-}
-
 static void no_locked_memory_is_named(void **state)
 {
-    if (geteuid() != 0 || !rings_are_charged())
+    if (!uct_can_limit_rings())
         skip();
     assert_int_equal(uct_in_child(no_locked_memory, NULL), 0);
 }
@@ -188,13 +161,12 @@ static int many_rings_at_once(void *argument)
     uc_ring **rings = calloc(COUNT, sizeof(*rings));
     struct uc_pool_options small = {
         .size = sizeof(small), .buffer_bytes = 4096, .buffer_count = 1, .buffer_max = 1};
+    struct uc_ring_options options = {.size = sizeof(options), .backend = UC_BACKEND_URING};
     struct uc_ring_info info = {.size = sizeof(info)};
     int made = 0, r = 0;
 
     UCT_CHECK(rings && uct_become_nobody(1 << 20));
     while (made < COUNT) {
-        struct uc_ring_options options = {.size = sizeof(options), .backend = UC_BACKEND_URING};
-
         UCT_CHECK(uc_pool_new(&small, &options.pool) == 0);
         r = uc_ring_new(&options, &rings[made]);
         uc_pool_free(options.pool);
@@ -207,7 +179,8 @@ static int many_rings_at_once(void *argument)
     UCT_CHECK(info.halvings > 0 && info.sq_entries < 128);
     for (int i = 0; i < made; i++)
         UCT_CHECK(uc_ring_free(rings[i]) == NULL);
-    r = uc_ring_new(NULL, &rings[0]);
+    options.pool = NULL;
+    r = uc_ring_new(&options, &rings[0]);
     UCT_CHECK(r == 0);
     uc_ring_free(rings[0]);
     free(rings);
@@ -216,7 +189,7 @@ static int many_rings_at_once(void *argument)
 
 static void rings_get_smaller_before_they_are_refused(void **state)
 {
-    if (geteuid() != 0 || !rings_are_charged())
+    if (!uct_can_limit_rings())
         skip();
     assert_int_equal(uct_in_child(many_rings_at_once, NULL), 0);
 }
@@ -273,5 +246,6 @@ int main(void)
         cmocka_unit_test(a_ring_that_cannot_be_made_leaves_no_descriptor),
     };
 
-    return UCT_RUN("limits", tests);
+    unsetenv("UC_BACKEND"); /* the probe is to ask io_uring */
+    return UCT_RUN_ON_URING("limits", tests);
 }

@@ -217,3 +217,17 @@ int uct_main(const char *name, const struct CMUnitTest *tests, size_t count)
     }
     return _cmocka_run_group_tests(name, tests, count, NULL, NULL);
 }
+
+int uct_main_on_uring(const char *name, const struct CMUnitTest *tests, size_t count)
+{
+    const struct uc_ring_options options = {.size = sizeof(options), .backend = UC_BACKEND_URING};
+    uc_ring *ring;
+    int r = uc_ring_new(&options, &ring);
+
+    if (r < 0) {
+        fprintf(stderr, "%s: no io_uring: %s\n", name, strerror(-r));
+        return getenv("UC_REQUIRE_IO_URING") ? 1 : 77;
+    }
+    uc_ring_free(ring);
+    return _cmocka_run_group_tests(name, tests, count, NULL, NULL);
+}

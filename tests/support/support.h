@@ -75,6 +75,7 @@ struct uct {
 int uct_set_up(void **state); /* *state: struct uct_options or NULL */
 int uct_tear_down(void **state);
 int uct_main(const char *name, const struct CMUnitTest *tests, size_t count);
+int uct_main_on_uring(const char *name, const struct CMUnitTest *tests, size_t count);
 struct uct *uct_open(const struct uct_options *options);
 bool uct_close(struct uct *t); /* whether nothing stayed behind */
 struct uc_ring_stats uct_stats(struct uct *t);
@@ -121,6 +122,9 @@ void uct_close_now(struct uct *t, struct uct_sink *sink);
 #define UCT_WITH(test, label, options)                                                             \
     {#test " " label, test, uct_set_up, uct_tear_down, (void *)(options)}
 #define UCT_RUN(name, tests) uct_main(name, tests, sizeof(tests) / sizeof((tests)[0]))
+/* For suites about io_uring itself: they skip where it is refused, whatever the environment asks. */
+#define UCT_RUN_ON_URING(name, tests)                                                              \
+    uct_main_on_uring(name, tests, sizeof(tests) / sizeof((tests)[0]))
 
 /* sockets.c: all on 127.0.0.1 and on ports that the kernel chooses; all answer or fail the test. */
 int uct_peer(struct uct *t, int fd); /* to be closed at tear-down */
@@ -158,3 +162,8 @@ int uct_in_child(uct_body *body, void *argument);
             return __LINE__;                                                                       \
     } while (0)
 bool uct_become_nobody(uint64_t memlock_bytes);
+bool uct_can_limit_rings(void); /* by that: by root, on a kernel that charges them */
+
+/* seccomp.c; for children: a filter stays. */
+bool uct_forbid(int number, int error); /* a system call is answered with an errno */
+bool uct_kill_on_io_uring(void);        /* any of io_uring's ends the process with SIGSYS */

@@ -1,6 +1,8 @@
 /* uc-probe: what this kernel, its limits and its policies allow, what libuc chooses, and why. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "survey.h"
 
@@ -12,8 +14,17 @@ static const char usage[] =
     "Tells what this kernel, its limits and its policies allow, what libuc chooses, and why.\n"
     "  --json     as a JSON object\n"
     "  --version  the version of libuc\n"
-    "Exit status: 0 io_uring works with all that libuc wants, 1 it works with less, 2 it is "
-    "refused\n";
+    "Colours on a terminal, unless NO_COLOR is set. UC_BACKEND and UC_DISABLE are obeyed.\n"
+    "Exit status: 0 full speed, 1 degraded (io_uring with less, or epoll), 2 no ring can be made\n";
+
+/* See https://no-color.org */
+static bool wants_colours(void)
+{
+    const char *no_color = getenv("NO_COLOR"), *terminal = getenv("TERM");
+
+    return isatty(STDOUT_FILENO) && !(no_color && *no_color) && terminal &&
+           strcmp(terminal, "dumb") != 0;
+}
 
 int main(int argc, char **argv)
 {
@@ -44,10 +55,10 @@ int main(int argc, char **argv)
     if (as_json)
         print_json(&survey);
     else
-        print_text(&survey);
+        print_text(&survey, wants_colours());
     if (fflush(stdout) != 0) {
         perror("uc-probe");
         return EXIT_BROKEN;
     }
-    return (int)survey.verdict;
+    return (int)survey.probe.verdict;
 }

@@ -1,13 +1,14 @@
 /* The survey for programs: one JSON object. */
 #include <stdio.h>
+#include <string.h>
 
 #include "survey.h"
 
-static void print_string(const char *key, const char *text, const char *end)
+static void print_chars(const char *text, size_t count)
 {
-    printf("%s: \"", key);
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
+    putchar('"');
+    for (size_t i = 0; i < count; i++) {
+        unsigned char c = (unsigned char)text[i];
 
         if (c == '"' || c == '\\')
             printf("\\%c", c);
@@ -16,7 +17,14 @@ static void print_string(const char *key, const char *text, const char *end)
         else
             putchar(c);
     }
-    printf("\"%s", end);
+    putchar('"');
+}
+
+static void print_string(const char *key, const char *text, const char *end)
+{
+    printf("%s: ", key);
+    print_chars(text, strlen(text));
+    printf("%s", end);
 }
 
 static const char *bool_text(bool value)
@@ -43,6 +51,7 @@ static void print_policies(const struct uc_probe *probe)
     print_string("  \"seccomp\"", is_known ? modes[probe->seccomp_mode] : "unknown", ",\n");
     print_number("\"memlock_bytes\"", probe->memlock_bytes != UINT64_MAX, probe->memlock_bytes);
     printf("  \"memlock_exempt\": %s,\n", bool_text(probe->memlock_exempt));
+    print_number("\"memlock_needed\"", true, probe->memlock_needed);
 }
 
 static void print_features(const struct survey *survey)
@@ -53,10 +62,13 @@ static void print_features(const struct survey *survey)
     for (uint32_t i = 0; i < survey->feature_count; i++) {
         const struct feature *feature = &survey->features[i];
 
-        print_string(i ? ",\n    {\"name\"" : "\n    {\"name\"", feature->name, ", ");
-        print_string("\"since\"", feature->since, ", ");
-        print_string("\"use\"", uses[feature->use], ", ");
-        printf("\"works\": %s}", bool_text(feature->works));
+        print_string(i ? ",\n    {\"name\"" : "\n    {\"name\"", feature->is.name, ", ");
+        print_string("\"since\"", feature->is.since, ", ");
+        print_string("\"use\"", uses[feature->is.use], ",\n     ");
+        printf("\"works\": %s, \"off\": %s,\n     ", bool_text(feature->works),
+               bool_text(feature->off));
+        print_string("\"purpose\"", feature->is.purpose, ",\n     ");
+        print_string("\"instead\"", feature->is.instead, "}");
     }
     printf("\n  ],\n");
 }
@@ -78,33 +90,52 @@ static void print_names(const char *key, uint64_t features)
 static void print_ring(const struct uc_ring_info *ring)
 {
     printf("  \"ring\": {\n");
-    print_string("    \"backend\"", ring->backend == UC_BACKEND_URING ? "io_uring" : "unknown",
-                 ",\n");
+    print_string("    \"backend\"", backend_word(ring->backend), ",\n");
     printf("    \"sq_entries\": %u,\n    \"cq_entries\": %u,\n", ring->sq_entries,
            ring->cq_entries);
     print_names("\"features\"", ring->features);
-    print_names("\"stripped\"", ring->features_stripped);
+    print_names("\"features_stripped\"", ring->features_stripped);
     printf("    \"halvings\": %u,\n    \"retries\": %u,\n", ring->halvings, ring->retries);
     print_string("    \"reason\"", ring->reason, "\n  }\n");
 }
 
+/* Lines of "place, tab, text" as a list of pairs. */
+static void print_remedy(const char *remedy)
+{
+    const char *separator = "";
+
+    printf("  \"change\": [");
+    while (*remedy) {
+        size_t place = strcspn(remedy, "\t"), text = strcspn(remedy + place + 1, "\n");
+
+        printf("%s\n    {\"where\": ", separator);
+        print_chars(remedy, place);
+        printf(", \"what\": ");
+        print_chars(remedy + place + 1, text);
+        putchar('}');
+        separator = ",";
+        remedy += place + 1 + text + 1;
+    }
+    printf("%s],\n", *separator ? "\n  " : "");
+}
+
 void print_json(const struct survey *survey)
 {
-    static const char *const verdicts[] = {"full", "degraded", "refused"};
+    static const char *const verdicts[] = {"full", "degraded", "none"};
     const struct uc_probe *probe = &survey->probe;
-    int error = probe->error ? probe->error : survey->ring_error;
 
     printf("{\n");
     print_string("  \"libuc\"", uc_version(), ",\n");
-    print_string("  \"verdict\"", verdicts[survey->verdict], ",\n");
-    printf("  \"kernel\": \"%u.%u\",\n", probe->kernel_major, probe->kernel_minor);
-    printf("  \"io_uring\": %s,\n", bool_text(survey->verdict != VERDICT_REFUSED));
-    if (error)
-        print_string("  \"error\"", uc_error_name(error), ",\n");
+    print_string("  \"verdict\"", verdicts[probe->verdict], ",\n");
+    print_string("  \"reason\"", probe->reason, ",\n");
+    print_string("  \"kernel\"", probe->kernel, ",\n");
+    printf("  \"io_uring\": %s,\n", bool_text(!probe->error));
+    if (probe->error)
+        print_string("  \"error\"", uc_error_name(probe->error), ",\n");
     else
         printf("  \"error\": null,\n");
-    print_string("  \"reason\"", probe->reason, ",\n");
     print_policies(probe);
+    print_remedy(probe->remedy);
     print_features(survey);
     if (survey->ring_error == 0)
         print_ring(&survey->ring);

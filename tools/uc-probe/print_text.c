@@ -1,7 +1,29 @@
 /* The survey for people: one short line for each thing. */
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "survey.h"
+
+enum colour {
+    PLAIN,
+    GOOD,
+    POOR,
+    BAD,
+    TITLE,
+};
+
+static bool is_coloured;
+
+static void print_coloured(enum colour colour, const char *text)
+{
+    static const char *const codes[] = {"", "\033[32m", "\033[33m", "\033[31m", "\033[1m"};
+
+    if (is_coloured && colour != PLAIN)
+        printf("%s%s\033[0m", codes[colour], text);
+    else
+        printf("%s", text);
+}
 
 static const char *sysctl_text(int32_t disabled)
 {
@@ -33,57 +55,77 @@ static const char *seccomp_text(int32_t mode)
 
 static void print_memlock(const struct uc_probe *probe)
 {
-    const char *exempt = probe->memlock_exempt ? ", does not apply (CAP_IPC_LOCK)" : "";
-
+    printf("memlock   ");
     if (probe->memlock_bytes == UINT64_MAX)
-        printf("memlock   unlimited%s\n", exempt);
+        printf("unlimited");
     else
-        printf("memlock   %llu KiB%s\n", (unsigned long long)probe->memlock_bytes / 1024, exempt);
-}
-
-static void print_missing(const struct survey *survey)
-{
-    printf("io_uring  yes, degraded:");
-    for (uint32_t i = 0; i < survey->feature_count; i++)
-        if (survey->features[i].use == USE_ALWAYS && !survey->features[i].works)
-            printf(" no %s (Linux %s)", survey->features[i].name, survey->features[i].since);
-    printf("%s\n", survey->ring.halvings ? " smaller rings, for want of memory" : "");
-}
-
-static void print_use(const struct survey *survey)
-{
-    if (survey->verdict == VERDICT_REFUSED)
-        printf("io_uring  no, %s: %s\n",
-               uc_error_name(survey->probe.error ? survey->probe.error : survey->ring_error),
-               survey->probe.error ? survey->probe.reason : "a ring with the defaults is refused");
-    else if (survey->verdict == VERDICT_FULL)
-        printf("io_uring  yes\n");
+        printf("%llu KiB", (unsigned long long)probe->memlock_bytes / 1024);
+    printf("%s", probe->memlock_exempt ? ", does not apply (CAP_IPC_LOCK)" : "");
+    if (probe->memlock_needed)
+        printf("; a ring takes %llu KiB\n", (unsigned long long)probe->memlock_needed / 1024);
     else
-        print_missing(survey);
+        printf("; this kernel charges no rings\n");
 }
 
-static const char *use_text(enum use use)
+static void print_verdict(const struct uc_probe *probe)
 {
-    switch (use) {
-    case USE_FALLBACK:
-        return "in place of defer-taskrun";
-    case USE_ON_REQUEST:
-        return "on request";
-    default:
-        return "";
+    printf("verdict   ");
+    if (probe->verdict == UC_VERDICT_FULL)
+        print_coloured(GOOD, "full speed");
+    else if (probe->verdict == UC_VERDICT_NONE)
+        print_coloured(BAD, "no ring can be made");
+    else if (probe->backend == UC_BACKEND_EPOLL)
+        print_coloured(POOR, "degraded: epoll in place of io_uring");
+    else
+        print_coloured(POOR, "degraded: io_uring with less than libuc wants");
+    printf("\n");
+    if (probe->reason[0])
+        printf("because   %s\n", probe->reason);
+}
+
+static void print_io_uring(const struct uc_probe *probe)
+{
+    printf("io_uring  ");
+    if (probe->error == 0)
+        print_coloured(GOOD, "yes");
+    else if (probe->error == -ECANCELED)
+        print_coloured(POOR, "not asked");
+    else if (probe->error == -EINVAL)
+        print_coloured(BAD, "not asked, EINVAL");
+    else {
+        print_coloured(BAD, "no, ");
+        print_coloured(BAD, uc_error_name(probe->error));
     }
+    printf("\n");
+}
+
+static void print_feature(const struct feature *feature, bool is_uring)
+{
+    static const char *const uses[] = {"", " (where a better one is missing)", " (on request)"};
+
+    printf("%-18s %-5s  ", feature->is.name, feature->is.since);
+    if (feature->off)
+        print_coloured(POOR, "off");
+    else if (!is_uring)
+        print_coloured(PLAIN, "-");
+    else if (feature->works)
+        print_coloured(GOOD, "yes");
+    else
+        print_coloured(feature->is.use == UC_FEATURE_USE_ALWAYS ? BAD : PLAIN, "no");
+    printf("%*s  %s%s", feature->off || (is_uring && feature->works) ? 0 : (is_uring ? 1 : 2), "",
+           feature->is.purpose, uses[feature->is.use]);
+    if (is_uring && (feature->off || !feature->works))
+        printf("; instead: %s", feature->is.instead);
+    printf("\n");
 }
 
 static void print_features(const struct survey *survey)
 {
-    printf("\nfeature            since  works\n");
-    for (uint32_t i = 0; i < survey->feature_count; i++) {
-        const struct feature *feature = &survey->features[i];
-        const char *use = use_text(feature->use);
-
-        printf("%-18s %-5s  %s%s%s\n", feature->name, feature->since, feature->works ? "yes" : "no",
-               *use ? (feature->works ? "    " : "     ") : "", use);
-    }
+    printf("\n");
+    print_coloured(TITLE, "feature            since  here");
+    printf("\n");
+    for (uint32_t i = 0; i < survey->feature_count; i++)
+        print_feature(&survey->features[i], survey->probe.error == 0);
 }
 
 static void print_names(const char *label, uint64_t features)
@@ -100,35 +142,49 @@ static void print_names(const char *label, uint64_t features)
     printf("\n");
 }
 
-static void print_ring(const struct survey *survey)
+static void print_ring(const struct uc_ring_info *ring)
 {
-    const struct uc_ring_info *ring = &survey->ring;
-
-    printf("\nthe ring that libuc makes by default\n");
-    printf("  %-10s%s\n", "backend", ring->backend == UC_BACKEND_URING ? "io_uring" : "unknown");
+    printf("\n");
+    print_coloured(TITLE, "the ring that libuc makes by default");
+    printf("\n  %-10s%s\n", "backend", backend_word(ring->backend));
     printf("  %-10s%u to submit, %u to complete\n", "entries", ring->sq_entries, ring->cq_entries);
     print_names("features", ring->features);
     print_names("stripped", ring->features_stripped);
     if (ring->halvings || ring->retries)
         printf("  %-10shalved %u times, tried again %u times\n", "memory", ring->halvings,
                ring->retries);
-    if (*ring->reason)
-        printf("  %-10s%s\n", "reason", ring->reason);
-    else if (ring->features_stripped)
-        printf("  %-10sthis kernel is older than what was stripped\n", "reason");
 }
 
-void print_text(const struct survey *survey)
+static void print_remedy(const char *remedy)
+{
+    if (!*remedy)
+        return;
+    printf("\n");
+    print_coloured(TITLE, "what to change");
+    printf("\n");
+    while (*remedy) {
+        int place = (int)strcspn(remedy, "\t");
+        int text = (int)strcspn(remedy + place + 1, "\n");
+
+        printf("  %.*s: %.*s\n", place, remedy, text, remedy + place + 1);
+        remedy += place + 1 + text + 1;
+    }
+}
+
+void print_text(const struct survey *survey, bool colours)
 {
     const struct uc_probe *probe = &survey->probe;
 
+    is_coloured = colours;
     printf("libuc     %s\n", uc_version());
-    printf("kernel    %u.%u\n", probe->kernel_major, probe->kernel_minor);
-    print_use(survey);
+    printf("kernel    %s\n", probe->kernel);
+    print_verdict(probe);
+    print_io_uring(probe);
     printf("sysctl    %s\n", sysctl_text(probe->sysctl_disabled));
     printf("seccomp   %s\n", seccomp_text(probe->seccomp_mode));
     print_memlock(probe);
+    print_remedy(probe->remedy);
     print_features(survey);
     if (survey->ring_error == 0)
-        print_ring(survey);
+        print_ring(&survey->ring);
 }

@@ -7,24 +7,10 @@
 
 #define FEATURES_MAX 64
 
-/* When libuc uses a feature. */
-enum use {
-    USE_ALWAYS,   /* wherever the kernel has it */
-    USE_FALLBACK, /* where something better is missing */
-    USE_ON_REQUEST,
-};
-
 struct feature {
-    const char *name;
-    const char *since; /* the first kernel that has it; "" if this program does not know */
-    enum use use;
-    bool works;
-};
-
-enum verdict {
-    VERDICT_FULL = 0, /* these are exit statuses */
-    VERDICT_DEGRADED = 1,
-    VERDICT_REFUSED = 2,
+    struct uc_feature_info is;
+    bool works; /* in this kernel */
+    bool off;   /* the environment says not to use it */
 };
 
 struct survey {
@@ -33,11 +19,12 @@ struct survey {
     uint32_t feature_count;
     int ring_error; /* of a ring with the defaults */
     struct uc_ring_info ring;
-    enum verdict verdict;
 };
 
 /* Makes a few rings, and frees them. 0, or a negative errno that no kernel should give. */
 int survey_take(struct survey *survey);
 
-void print_text(const struct survey *survey);
+const char *backend_word(uint32_t backend); /* as UC_BACKEND has it */
+
+void print_text(const struct survey *survey, bool colours);
 void print_json(const struct survey *survey);

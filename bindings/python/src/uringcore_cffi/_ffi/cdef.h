@@ -254,9 +254,28 @@ enum uc_feature {
     UC_FEATURE_SQPOLL = 512,
     UC_FEATURE_REGISTERED_BUFFERS = 1024,
 };
+enum uc_feature_use {
+    UC_FEATURE_USE_ALWAYS = 0,
+    UC_FEATURE_USE_FALLBACK = 1,
+    UC_FEATURE_USE_REQUEST = 2,
+};
+struct uc_feature_info {
+    uint32_t size;
+    uint32_t use;
+    const char *name;
+    const char *since;
+    const char *purpose;
+    const char *instead;
+};
 const char *uc_feature_name(uint64_t feature);
+int uc_feature_describe(uint64_t feature, struct uc_feature_info *ret_info);
 
 // probe.h
+enum uc_verdict {
+    UC_VERDICT_FULL = 0,
+    UC_VERDICT_DEGRADED = 1,
+    UC_VERDICT_NONE = 2,
+};
 struct uc_probe {
     uint32_t size;
     int32_t error;
@@ -267,8 +286,14 @@ struct uc_probe {
     int32_t seccomp_mode;
     uint64_t memlock_bytes;
     uint32_t memlock_exempt;
-    uint32_t reserved;
+    uint32_t backend;
     char reason[256];
+    uint32_t verdict;
+    uint32_t asked_backend;
+    uint64_t features_off;
+    uint64_t memlock_needed;
+    char kernel[64];
+    char remedy[768];
 };
 int uc_probe(struct uc_probe *ret_probe);
 

@@ -88,9 +88,11 @@ class UcLib(Protocol):
 
     def uc_probe(self, ret_probe: CData, /) -> int: ...
     def uc_feature_name(self, feature: int, /) -> CData: ...
+    def uc_feature_describe(self, feature: int, ret_info: CData, /) -> int: ...
 
     # The constants that the package uses.
     UC_ABI_VERSION: int
+    UC_BACKEND_AUTO: int
     UC_BACKEND_URING: int
     UC_BACKEND_EPOLL: int
     UC_DATAGRAM_ADDRESS_BYTES: int
@@ -112,6 +114,12 @@ class UcLib(Protocol):
     UC_CLOSE_ABORT: int
     UC_CLOSE_KEEP: int
     UC_CLOSE_NOW: int
+    UC_FEATURE_USE_ALWAYS: int
+    UC_FEATURE_USE_FALLBACK: int
+    UC_FEATURE_USE_REQUEST: int
+    UC_VERDICT_FULL: int
+    UC_VERDICT_DEGRADED: int
+    UC_VERDICT_NONE: int
     UC_SQPOLL_OFF: int
     UC_SQPOLL_TRY: int
     UC_SQPOLL_REQUIRE: int
