@@ -46,7 +46,7 @@ def _python_peer(loop: str, label: str, backend: str = "") -> Peer:
         return _on_epoll(server) if backend == "epoll" else server
 
     return Peer(
-        name={"io_uring": "ours", "epoll": "ours-epoll"}.get(backend, loop),
+        name={"uring": "ours", "epoll": "ours-epoll"}.get(backend, loop),
         label=label,
         services=frozenset({"protocol", "streams"}),
         command=command,
@@ -86,7 +86,7 @@ def _libuc_epoll(workload: Workload) -> list[str]:
 _ECHO_IN_C = frozenset({"protocol", "streams"})
 
 PEERS = (
-    _python_peer("uringcore", "uringcore-cffi", "io_uring"),
+    _python_peer("uringcore", "uringcore-cffi", "uring"),
     _python_peer("uringcore", "uringcore-cffi, epoll", "epoll"),
     _python_peer("uvloop", "uvloop"),
     _python_peer("asyncio", "asyncio"),

@@ -62,7 +62,7 @@ def drive(
     with ServerProcess(python_command("demonstration.server", loop), cpus.server) as server:
         ports = json.loads(server.first_line)
         if ours:
-            result.info = check_backend(server, "io_uring")
+            result.info = check_backend(server, "uring")
         for job in JOBS:
             result.samples[job.title] = observe(
                 server,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from uringcore_cffi._loop.loop import UringEventLoop
@@ -13,26 +14,37 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-def new_event_loop() -> UringEventLoop:
-    """Make a loop: the factory to pass to asyncio.run(), asyncio.Runner and servers."""
-    return UringEventLoop()
+def new_event_loop(*, backend: str | None = None) -> UringEventLoop:
+    """Make a loop: the factory to pass to asyncio.run(), asyncio.Runner and servers.
+
+    ``backend`` is "auto", "uring" or "epoll"; see UringEventLoop.
+    """
+    return UringEventLoop(backend=backend)
 
 
-def run(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
-    """Run a coroutine on a new loop and close the loop, as asyncio.run() does."""
+def run(
+    main: Coroutine[Any, Any, _T], *, debug: bool | None = None, backend: str | None = None
+) -> _T:
+    """Run a coroutine on a new loop and close the loop, as asyncio.run() does.
+
+    ``backend`` is "auto", "uring" or "epoll"; see UringEventLoop.
+    """
     if asyncio._get_running_loop() is not None:
         raise RuntimeError("run() cannot be called from a running event loop")
     if hasattr(asyncio, "Runner"):  # Python 3.11 and later
-        with asyncio.Runner(loop_factory=new_event_loop, debug=debug) as runner:
+        factory = partial(new_event_loop, backend=backend)
+        with asyncio.Runner(loop_factory=factory, debug=debug) as runner:
             return runner.run(main)
-    return _run_without_runner(main, debug)
+    return _run_without_runner(main, debug, backend)
 
 
-def _run_without_runner(main: Coroutine[Any, Any, _T], debug: bool | None) -> _T:
+def _run_without_runner(
+    main: Coroutine[Any, Any, _T], debug: bool | None, backend: str | None
+) -> _T:
     """Do what asyncio.run() of Python 3.9 and 3.10 does, on our loop."""
     if not asyncio.iscoroutine(main):
         raise ValueError(f"a coroutine was expected, got {main!r}")
-    loop = new_event_loop()
+    loop = new_event_loop(backend=backend)
     try:
         asyncio.set_event_loop(loop)
         if debug is not None:

@@ -66,4 +66,4 @@ def test_a_refused_ring_is_an_oserror_with_its_errno(code):
     exc = creation_error(-code)
     assert isinstance(exc, OSError)
     assert exc.errno == code
-    assert "cannot make an io_uring: " in str(exc)
+    assert "cannot make a ring: " in str(exc)

@@ -131,9 +131,10 @@ def test_info_and_stats_are_plain_values(ring):
     """Every member has the declared type; a feature switched off is not in use."""
     info, stats = ring.info(), ring.stats()
     assert isinstance(info, Info)
-    assert info.backend == ("epoll" if os.environ.get("UC_BACKEND") == "epoll" else "io_uring")
-    assert set(info.features).isdisjoint(info.stripped)
-    for names in (info.features, info.stripped):
+    assert info.backend == ("epoll" if os.environ.get("UC_BACKEND") == "epoll" else "uring")
+    assert info.kernel == os.uname().release
+    assert set(info.features).isdisjoint(info.features_stripped)
+    for names in (info.features, info.features_stripped):
         assert all(isinstance(name, str) and name for name in names)
     assert info.sq_entries > 0
     assert info.cq_entries >= info.sq_entries

@@ -85,8 +85,8 @@ def test_info_tells_the_backend_and_the_features(loop):
     """Typed, hashable, and the same before and after the loop is closed."""
     info = loop.info()
     assert type(info) is uringcore_cffi.Info
-    assert info.backend == ("epoll" if os.environ.get("UC_BACKEND") == "epoll" else "io_uring")
-    assert all(type(name) is str for name in info.features + info.stripped)
+    assert info.backend == ("epoll" if os.environ.get("UC_BACKEND") == "epoll" else "uring")
+    assert all(type(name) is str for name in info.features + info.features_stripped)
     assert info.sq_entries == 128
     assert info.cq_entries >= 4096
     loop.close()
@@ -133,7 +133,7 @@ def test_sqpoll_is_reported_when_it_is_tried():
     loop = uringcore_cffi.UringEventLoop(sqpoll=1)
     try:
         info = loop.info()
-        assert "SQPOLL" in " ".join((*info.features, *info.stripped, info.reason)).upper()
+        assert "sqpoll" in info.features or "SQPOLL" in info.reason
         loop.run_until_complete(asyncio.sleep(0))
     finally:
         loop.close()

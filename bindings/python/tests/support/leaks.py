@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 
 def refusal() -> str:
-    """Say why io_uring does not work here; empty when it does."""
+    """Say why no loop can be made, or none on io_uring although it is required; or nothing."""
     try:
-        uringcore_cffi.new_event_loop().close()
+        loop = uringcore_cffi.new_event_loop()
     except OSError as error:
         return str(error)
+    loop.close()
+    required = os.environ.get("UC_REQUIRE_IO_URING") == "1"
+    if loop.info().backend == "epoll" and required and os.environ.get("UC_BACKEND") != "epoll":
+        return loop.info().reason
     return ""
 
 

@@ -25,7 +25,15 @@ _MEANINGS = {
 }
 # Answers that mean: there is nothing left to do this to.
 GONE = (errno.ESTALE, errno.ECHILD)
-_NO_IO_URING = (errno.EPERM, errno.ENOSYS, errno.ENOMEM, errno.EOPNOTSUPP, errno.EACCES)
+# Refusals of a new ring on which uc_probe() has a sentence.
+_EXPLAINED = (
+    errno.EPERM,
+    errno.EACCES,
+    errno.ENOSYS,
+    errno.ENOMEM,
+    errno.EOPNOTSUPP,
+    errno.EINVAL,
+)
 
 
 def result_error(result: int) -> OSError:
@@ -64,12 +72,18 @@ def check_answer(answer: int, call: str, *harmless: int) -> None:
         raise answer_error(answer, call)
 
 
-def creation_error(answer: int) -> OSError:
-    """Turn uc_ring_new()'s refusal into an OSError that says which knob refused."""
+def creation_error(answer: int) -> Exception:
+    """Turn uc_ring_new()'s refusal into an exception that says which knob refused.
+
+    That is a ValueError when a number is out of range or a variable of the environment has an
+    unknown value, else an OSError.
+    """
     code = -answer
-    reason = os.strerror(code)
-    if code in _NO_IO_URING:
+    reason = ""
+    if code in _EXPLAINED:
         probe = ffi.new("struct uc_probe *", {"size": ffi.sizeof("struct uc_probe")})
-        if lib.uc_probe(probe) == 0:
-            reason = ffi.string(probe.reason).decode() or reason
-    return OSError(code, f"cannot make an io_uring: {reason}")
+        if lib.uc_probe(probe) == 0 and probe.error == answer:
+            reason = ffi.string(probe.reason).decode(errors="replace")
+    if code == errno.EINVAL:
+        return ValueError(reason) if reason else answer_error(answer, "uc_ring_new")
+    return OSError(code, f"cannot make a ring: {reason or os.strerror(code)}")

@@ -10,6 +10,7 @@ array, ``records`` hands the batch out, its taker says ``taken()`` once the batc
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable
@@ -19,6 +20,7 @@ from uringcore_cffi._ffi.library import CData, ffi, lib
 from uringcore_cffi._handles.events import LAYOUT, Record
 from uringcore_cffi._handles.fd import Fd
 from uringcore_cffi._handles.pool import Pool
+from uringcore_cffi._handles.probe import BACKEND_NAMES, BACKENDS
 
 # At most this many records are taken in a turn; the rest waits in C for the next one.
 RECORDS_MAX = 256
@@ -30,7 +32,6 @@ SQPOLL_OFF = lib.UC_SQPOLL_OFF
 SQPOLL_TRY = lib.UC_SQPOLL_TRY
 SQPOLL_REQUIRE = lib.UC_SQPOLL_REQUIRE
 
-_BACKENDS = {lib.UC_BACKEND_URING: "io_uring", lib.UC_BACKEND_EPOLL: "epoll"}
 _unpack = LAYOUT.iter_unpack
 _RECORD_BYTES = LAYOUT.size
 
@@ -60,14 +61,16 @@ class Stats:
 class Info:
     """What the ring got from the kernel.
 
-    ``features`` are in use, ``stripped`` were refused or are missing; ``sq_entries`` and
-    ``cq_entries`` are the sizes of the two queues; ``halvings`` and ``retries`` say how hard it
-    was to get memory; ``reason`` is one sentence on what is amiss, empty when nothing is.
+    ``backend`` is "uring" or "epoll", ``kernel`` the kernel's release; ``features`` are in use,
+    ``features_stripped`` were refused or are missing; ``sq_entries`` and ``cq_entries`` are the
+    sizes of the two queues; ``halvings`` and ``retries`` say how hard it was to get memory;
+    ``reason`` is one sentence on what is amiss, empty when nothing is.
     """
 
     backend: str
+    kernel: str
     features: tuple[str, ...]
-    stripped: tuple[str, ...]
+    features_stripped: tuple[str, ...]
     sq_entries: int
     cq_entries: int
     halvings: int
@@ -99,23 +102,26 @@ class Ring:
         sqpoll: int = SQPOLL_OFF,
         features_off: int = 0,
         pool: Pool | None = None,
+        backend: str | None = None,
     ) -> None:
         """Make a ring, not yet bound to a thread; 0 and None mean libuc's defaults.
 
-        Raise OSError with the knob's name when io_uring is refused.
+        Raise OSError with the knob's name when io_uring is refused, ValueError when ``backend`` or
+        a variable of the environment has an unknown value.
         """
+        if backend is not None and backend not in BACKENDS:
+            raise ValueError(f"backend is {backend!r}: known are {', '.join(BACKENDS)}")
         self.handle: CData = ffi.NULL
         options = ffi.new("struct uc_ring_options *")
         options.size = ffi.sizeof("struct uc_ring_options")
         options.sq_entries = sq_entries
         options.cq_entries = cq_entries
         options.sqpoll = sqpoll
+        options.backend = BACKENDS[backend or "auto"]
         options.features_off = features_off
         options.pool = ffi.NULL if pool is None else pool.handle
         ret_ring = ffi.new("uc_ring **")
         answer = lib.uc_ring_new(options, ret_ring)
-        if answer == -errno.EINVAL:
-            raise answer_error(answer, "uc_ring_new")
         if answer < 0:
             raise creation_error(answer)
         self.handle = ret_ring[0]
@@ -232,9 +238,10 @@ class Ring:
         if answer < 0:
             raise answer_error(answer, "uc_ring_get_info")
         return Info(
-            backend=_BACKENDS.get(info.backend, f"backend {info.backend}"),
+            backend=BACKEND_NAMES[info.backend],
+            kernel=os.uname().release,
             features=feature_names(info.features),
-            stripped=feature_names(info.features_stripped),
+            features_stripped=feature_names(info.features_stripped),
             sq_entries=info.sq_entries,
             cq_entries=info.cq_entries,
             halvings=info.halvings,

@@ -11,12 +11,13 @@ import weakref
 from typing import Any, Callable
 
 from uringcore_cffi._handles.events import Record
-from uringcore_cffi._handles.ring import Ring
+from uringcore_cffi._handles.ring import Info, Ring
 from uringcore_cffi._loop.endpoint import Endpoint
 from uringcore_cffi._loop.readiness import Readiness
 from uringcore_cffi._loop.signals import SignalWakeup
 from uringcore_cffi._loop.socket_endpoint import SocketEndpoint
 from uringcore_cffi._loop.sockets import SWEEP_MIN_SOCKETS
+from uringcore_cffi._loop.telling import tell_reason
 from uringcore_cffi.transports.base import SocketOwner
 
 
@@ -24,6 +25,7 @@ class ForkMethods:
     """What the loop does in a child."""
 
     _ring: Ring
+    _info: Info
     _memory: Any
     _batch: list[Record]
     _cursor: int
@@ -57,6 +59,8 @@ class ForkMethods:
         """Begin anew: what was attached is the parent's business."""
         self._forget_records()
         self._ring.reinit()
+        self._info = self._ring.info()
+        tell_reason(self._info, was_asked_for=False)
         self._memory = self._ring.pool.memory
         self._transports.clear()
         self._sockets.clear()

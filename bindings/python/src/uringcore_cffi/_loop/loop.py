@@ -27,6 +27,7 @@ from uringcore_cffi._loop.servers import Listener, ServerMethods
 from uringcore_cffi._loop.signals import SignalMethods, SignalWakeup
 from uringcore_cffi._loop.socket_endpoint import SocketEndpoint
 from uringcore_cffi._loop.sockets import SWEEP_MIN_SOCKETS, SocketMethods
+from uringcore_cffi._loop.telling import tell_reason
 from uringcore_cffi.transports.base import SocketOwner
 from uringcore_cffi.transports.datagram import DatagramTransport
 from uringcore_cffi.transports.stream import SocketTransport
@@ -52,12 +53,15 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
     Scheduler,
     NameMethods,
 ):
-    """An asyncio event loop on io_uring.
+    """An asyncio event loop on io_uring, or on epoll where io_uring is refused.
+
+    ``backend`` is "uring", "epoll", or "auto" (None is the same): what the environment variable
+    UC_BACKEND says, else io_uring where it works, else epoll. info() tells which it is, and why.
 
     ``sq_entries`` and ``cq_entries`` size the two queues, ``sqpoll`` (0 off, 1 try, 2 require)
     asks for a kernel thread that submits, ``features_off`` is a mask of kernel features not to
     use, ``pool`` is where to receive into; the defaults are right for nearly everyone. Raise
-    OSError, with the knob's name, where io_uring is refused.
+    OSError, with the knob's name, where what was asked for is refused.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         sqpoll: int = SQPOLL_OFF,
         features_off: int = 0,
         pool: Pool | None = None,
+        backend: str | None = None,
     ) -> None:
         """Make a loop; any thread may run it later."""
         super().__init__()
@@ -78,6 +83,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
             sqpoll=sqpoll,
             features_off=features_off,
             pool=pool,
+            backend=backend,
         )
         self._wait = self._ring.wait
         self._memory: Any = self._ring.pool.memory
@@ -101,6 +107,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         self._final_stats: Stats | None = None
         self._settled = False  # at the end: the kernel has let go of everything
         self._info = self._ring.info()
+        tell_reason(self._info, was_asked_for=sqpoll != SQPOLL_OFF)
         self._closed = False
         forget_at_fork(self)
 
