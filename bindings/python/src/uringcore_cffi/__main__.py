@@ -1,9 +1,11 @@
-"""Run an unmodified program on the loop.
+"""Run an unmodified program on the loop, or report what works here.
 
     python -m uringcore_cffi script.py [argument...]
     python -m uringcore_cffi -m module [argument...]
+    python -m uringcore_cffi doctor [--json]
 
-The program sees the same sys.argv, sys.path and __main__ as without the first two words.
+The program sees the same sys.argv, sys.path and __main__ as without the first two words; one that
+is called "doctor" is started as ./doctor.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import sys
 
 from uringcore_cffi.policy import install
 
-USAGE = "usage: python -m uringcore_cffi (script.py | -m module) [argument...]"
+USAGE = "usage: python -m uringcore_cffi (script.py | -m module | doctor) [argument...]"
 
 
 def main() -> None:
@@ -23,6 +25,10 @@ def main() -> None:
     if arguments and arguments[0] in ("-h", "--help"):
         sys.stdout.write(f"{USAGE}\n")
         return
+    if arguments[:1] == ["doctor"]:
+        from uringcore_cffi import doctor
+
+        raise SystemExit(doctor.main(arguments[1:]))
     as_module = bool(arguments) and arguments[0] == "-m"
     if as_module:
         del arguments[0]
