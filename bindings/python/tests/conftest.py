@@ -84,6 +84,10 @@ class Child:
         finally:
             os._exit(status)
 
+    def wait(self) -> None:
+        """Wait for its end, and leave it to be joined."""
+        os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
+
     def join(self) -> None:
         """Wait for its end; fail with its traceback if it failed."""
         with open(self._reader, "rb") as pipe:

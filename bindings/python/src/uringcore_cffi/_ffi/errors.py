@@ -13,7 +13,8 @@ import os
 from uringcore_cffi._ffi.library import ffi, lib
 
 _MEANINGS = {
-    errno.ECHILD: "the handle was made by another process; make a new loop after fork()",
+    errno.ECHILD: "the handle was made by another process; after fork(), make a new loop or run "
+    "this one, which then begins anew",
     errno.ESTALE: "the ring it belonged to is gone; the loop was closed",
     errno.EBADF: "the descriptor is not open",
     errno.ERANGE: "the descriptor number is too high for libuc (2**24 or more)",

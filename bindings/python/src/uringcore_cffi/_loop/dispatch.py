@@ -38,7 +38,8 @@ def dispatch(loop: UringEventLoop) -> None:
         try:
             endpoint = endpoints[cookie]
         except KeyError:
-            _orphan(kind, result)
+            if loop._batch:  # else this is a forked child, which has dropped the rest already
+                _orphan(kind, result)
             loop._cursor = following
             continue
         if direct and kind == RECV and result > 0 and (receive := endpoint.receive) is not None:

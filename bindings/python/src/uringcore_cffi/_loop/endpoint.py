@@ -22,7 +22,7 @@ class Endpoint(Protocol):
         """Let go of everything: the loop is closed and no record will come."""
 
     def forked(self) -> None:
-        """Forget everything without touching it: this is a child and it belongs to the parent."""
+        """Be dead from now on: this is a child, just forked, and all this is its parent's."""
 
 
 class RecordsOnly:

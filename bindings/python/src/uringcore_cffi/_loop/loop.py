@@ -6,6 +6,7 @@ import errno
 import itertools
 import socket
 import time
+import weakref
 from asyncio.log import logger
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -104,6 +105,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         self._children = {}
         self._leading: Readiness | None = None  # whom to wait in, instead of in the ring
         self._unix_server_sockets = {}
+        self._direct_writers = weakref.WeakSet()  # asyncio's own transports, which write themselves
         self._final_stats: Stats | None = None
         self._settled = False  # at the end: the kernel has let go of everything
         self._info = self._ring.info()
@@ -314,9 +316,8 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         self._memory = b""
         self._ring.free()
         if inherited:
-            self._forget_records()
-            for endpoint in self._inherited.values():
-                endpoint.forked()
+            self._forget_parent()
+            self._close_copies()
         endpoints, self._endpoints = self._endpoints, {}
         self._transports.clear()
         self._sockets.clear()

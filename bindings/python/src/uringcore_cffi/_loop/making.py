@@ -21,12 +21,14 @@ from uringcore_cffi.transports.stream import SocketTransport
 
 if TYPE_CHECKING:
     import asyncio
+    import weakref
 
 
 class MakingMethods:
     """The hooks of BaseEventLoop that make transports."""
 
     _ensure_fd_no_transport: Callable[[Any], None]
+    _direct_writers: weakref.WeakSet[Any]
 
     create_unix_connection = UnixSelectorEventLoop.create_unix_connection
 
@@ -78,4 +80,6 @@ class MakingMethods:
         return ReadPipeTransport(self, *args, **kwargs)  # type: ignore[no-any-return]
 
     def _make_write_pipe_transport(self, *args: Any, **kwargs: Any) -> asyncio.WriteTransport:
-        return WritePipeTransport(self, *args, **kwargs)  # type: ignore[no-any-return]
+        transport: asyncio.WriteTransport = WritePipeTransport(self, *args, **kwargs)
+        self._direct_writers.add(transport)
+        return transport

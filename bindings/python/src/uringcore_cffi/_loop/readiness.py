@@ -262,9 +262,8 @@ class Readiness(RecordsOnly):
     def forked(self) -> None:
         """Close the child's copy at once: what a child changes in the set, it changes for both."""
         self.loop_closed()
+        self._in_lead = False
         self._loop._leading = None
-        # So that libuc is asked, and refuses, should the child add somebody.
-        self._armed = self._in_lead = False
 
 
 class ReadinessMethods:

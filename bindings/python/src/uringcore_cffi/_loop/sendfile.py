@@ -50,6 +50,7 @@ class FileSender(RecordsOnly):
         self._operation = 0  # what cancel() takes
         self._waiter: asyncio.Future[None] | None = None
         self._given_up = False  # close() was called; what is in flight is still to end
+        self._is_inherited = False  # this is a forked child: the parent goes on sending
         self._numbers: list[int] = []
         self._cookie = loop._next_cookie()
         try:
@@ -119,6 +120,8 @@ class FileSender(RecordsOnly):
                 self._loop._ring.cancel(self._operation)
         if cancelled is not None:
             raise cancelled
+        if self._is_inherited:
+            raise asyncio.CancelledError
 
     def close(self) -> None:
         """Move the file's position, and close the duplicates when the kernel has let go of them."""
@@ -154,7 +157,10 @@ class FileSender(RecordsOnly):
         self._in_flight = False
         self._close_numbers()
 
-    forked = loop_closed
+    def forked(self) -> None:
+        """Send no more, and leave the file's position, which is the parent's as well."""
+        self._is_inherited = True
+        self.loop_closed()
 
 
 class SendfileMethods:

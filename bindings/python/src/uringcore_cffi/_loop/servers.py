@@ -171,6 +171,10 @@ class Listener(RecordsOnly):
     def forked(self) -> None:
         """Stop in a child; the socket is still there to be served by a loop of its own."""
         self._fd = None
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._wrapping is not None:
+            self._wrapping.detach()  # the record that tells of it will be dropped, and closes it
 
 
 class ServerMethods:

@@ -164,6 +164,8 @@ class SocketEndpoint(RecordsOnly):
         try:
             self._arm_poll()
             await future
+            if self._pollers.get(event) is not waiting:
+                raise asyncio.CancelledError  # in a forked child, after it was woken in the parent
         finally:
             if future in waiting:
                 waiting.remove(future)
@@ -249,4 +251,9 @@ class SocketEndpoint(RecordsOnly):
         self.stash.clear()
         self._end = None
 
-    forked = loop_closed
+    def forked(self) -> None:
+        """Have nobody go on in a child; those who were woken already are cancelled."""
+        for waiting in self._pollers.values():
+            waiting.clear()
+        self._pollers = {}
+        self.loop_closed()

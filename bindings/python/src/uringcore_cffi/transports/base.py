@@ -251,11 +251,11 @@ class SocketOwner:
             close_held_socket(self._sock)
 
     def forked(self) -> None:
-        """Die quietly in a child: the connection is the parent's."""
+        """Die quietly in a child: the connection is the parent's. The socket stays open."""
         self._fd = None
-        self._closing = True
+        self._closing = self._aborting = True  # there is nothing to be closed or aborted
         self._conn_lost += 1
         self._refuse_more()
+        self._drop_kept()
         self._protocol_connected = False
         self._server = None
-        self._close_socket()

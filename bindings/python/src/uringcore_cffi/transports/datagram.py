@@ -226,6 +226,16 @@ class DatagramTransport(RecordsOnly, SocketOwner, FlowControlMixin, asyncio.Data
     def _drop_kept(self) -> None:
         self._arrived.clear()
 
+    def forked(self) -> None:
+        """Die quietly in a child: nothing more is sent there in the parent's name."""
+        super().forked()
+        self._send = _send_nothing  # type: ignore[method-assign]
+
+
+def _send_nothing(data: Any, addr: Any) -> bool:
+    """Stand in for sending, in a forked child."""
+    return True
+
 
 class _Empty(bytes):
     """An empty datagram, which asyncio before 3.13 would take for nothing to send."""
@@ -245,8 +255,12 @@ class ReadinessDatagramTransport(
 
     __repr__ = SocketOwner.__repr__
 
+    _inherited = False  # this is a forked child, and the transport its parent's
+
     def sendto(self, data: Any, addr: Any = None) -> None:
         """Send one datagram, which may be empty, to ``addr`` or to the connected peer."""
+        if self._inherited:
+            return
         if isinstance(data, (bytes, bytearray, memoryview)) and not len(data):
             data = _Empty()
         super().sendto(data, addr)
@@ -280,7 +294,9 @@ def make_datagram_transport(
 ) -> asyncio.DatagramTransport:
     """Make the transport that can carry every datagram of the socket whole."""
     fits = loop._ring.pool.buffer_bytes >= _PAYLOAD_MAX + _HEAD_BYTES
-    kind: Any = ReadinessDatagramTransport
     if fits and sock.family in FAMILIES and sock.type == socket.SOCK_DGRAM:
-        kind = DatagramTransport
-    return kind(loop, sock, protocol, address, waiter, extra)  # type: ignore[no-any-return]
+        return DatagramTransport(loop, sock, protocol, address, waiter, extra)
+    kind: Any = ReadinessDatagramTransport
+    transport: asyncio.DatagramTransport = kind(loop, sock, protocol, address, waiter, extra)
+    loop._direct_writers.add(transport)
+    return transport

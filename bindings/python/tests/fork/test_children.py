@@ -8,8 +8,11 @@ import os
 import pytest
 from echoes import echo, serve_and_talk
 from garbage import collect
+from leaks import open_descriptors
 from peers import connect
 from protocols import Made, Sink
+
+import uringcore_cffi
 
 HOST = "127.0.0.1"
 
@@ -173,20 +176,24 @@ def test_the_end_of_a_child_does_not_touch_the_parents_connections(run_python, h
     assert done.returncode == 0
 
 
-def test_closing_the_inherited_loop_in_the_child_leaves_the_parents_alone(loop, fork):
+def test_closing_the_inherited_loop_in_the_child_leaves_the_parents_alone(fork):
     """loop.close() in a child frees the child's memory and descriptors, nothing else."""
-    loop.run_until_complete(asyncio.sleep(0))
+    before = open_descriptors().keys()
+    inherited = uringcore_cffi.new_event_loop()
+    inherited.run_until_complete(asyncio.sleep(0))
+    of_the_loop = open_descriptors().keys() - before
+    assert of_the_loop
 
     def child():
-        before = len(os.listdir("/proc/self/fd"))
-        loop.close()
-        assert loop.is_closed()
-        assert len(os.listdir("/proc/self/fd")) < before
+        inherited.close()
+        assert inherited.is_closed()
+        assert not of_the_loop & open_descriptors().keys()
         with pytest.raises(RuntimeError, match="closed"):
-            loop.run_until_complete(None)
+            inherited.run_until_complete(None)
 
     fork(child).join()
-    assert loop.run_until_complete(serve_and_talk()) == "talked"
+    assert inherited.run_until_complete(serve_and_talk()) == "talked"
+    inherited.close()
 
 
 def test_a_server_that_a_child_closes_keeps_its_path_for_the_parent(loop, fork, tmp_path):
