@@ -9,6 +9,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "flow/flow.h"
 
@@ -60,4 +61,31 @@ void uci_flow_accept_more(uc_fd *fd)
         uci_flow_keep_accept(fd, connections[i]);
     if (fd->accepts.count)
         uci_flow_hold(fd);
+}
+
+/* Connections that are open in the parent and that no record has told of yet. In a child nobody will
+ * ever know of its copies: while they are open, the peers see no end when the parent closes. */
+void uci_flow_close_untold(uc_ring *ring)
+{
+    struct uci_events *events = &ring->events;
+
+    for (struct uci_link *link = ring->attached.next; link != &ring->attached; link = link->next) {
+        struct uci_kept_accepts *kept = &UCI_CONTAINER(link, uc_fd, attached)->accepts;
+
+        while (kept->count)
+            close(kept->fds[--kept->count]);
+    }
+    for (; events->count; events->count--) {
+        const struct uc_event *event = &events->queue[events->first];
+
+        if (event->kind == UC_EVENT_ACCEPT && event->result >= 0)
+            close(event->result);
+        events->first = (events->first + 1) & (events->capacity - 1);
+    }
+    while (ring->parked_count) {
+        const struct uci_completion *parked = &ring->parked[--ring->parked_count];
+
+        if (uci_user_data_kind(parked->user_data) == UCI_KIND_ACCEPT && parked->result >= 0)
+            close(parked->result);
+    }
 }

@@ -1,6 +1,7 @@
 /* fork() while operations are in flight. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -244,6 +245,47 @@ static void freeing_the_ring_frees_the_port_while_a_child_lives(void **state)
     close(again);
 }
 
+/* A connection that was accepted, and that nobody has been told of yet, ends when the parent closes
+ * it: a child that lives on does not keep it. */
+static void connections_nobody_was_told_of_are_closed_in_the_child(void **state)
+{
+    struct uct *t = *state;
+    struct parts parts = make_parts(t);
+    int leash[2], clients[6];
+    struct uc_event event;
+    pid_t child;
+
+    for (int round = 0; round < 2; round++) { /* in the second turn in a row, many are accepted */
+        for (int i = 0; i < 3; i++)
+            clients[round * 3 + i] = uct_peer(t, uct_connect(parts.port, 0));
+        assert_int_equal(uc_ring_wait(t->ring, &event, 1, -1), 1);
+        assert_int_equal(event.kind, UC_EVENT_ACCEPT);
+        close(event.result);
+    }
+    assert_int_equal(pipe2(leash, O_CLOEXEC), 0);
+    child = fork();
+    if (child == 0) {
+        char byte;
+
+        close(leash[1]);
+        _exit(read(leash[0], &byte, 1) != 0);
+    }
+    close(leash[0]);
+    UCT_UNTIL(t, parts.listener->accepts == 4);
+    for (uint32_t i = 0; i < t->accepted_count; i++)
+        close(t->accepted[i]);
+    t->accepted_count = 0;
+    for (int i = 0; i < 6; i++) {
+        struct pollfd poll_fd = {.fd = clients[i], .events = POLLIN};
+        char byte;
+
+        assert_int_equal(poll(&poll_fd, 1, UCT_DEADLINE_MS), 1);
+        assert_int_equal(read(clients[i], &byte, 1), 0);
+    }
+    close(leash[1]);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
 static void *free_it(void *argument)
 {
     return uc_ring_free(argument);
@@ -292,6 +334,9 @@ int main(void)
         UCT(a_child_of_a_bare_clone_is_refused),
         UCT(the_port_is_free_when_the_parent_closes_while_a_child_lives),
         UCT(freeing_the_ring_frees_the_port_while_a_child_lives),
+        UCT(connections_nobody_was_told_of_are_closed_in_the_child),
+        UCT_WITH(connections_nobody_was_told_of_are_closed_in_the_child, "with nothing new",
+                 &plain),
         UCT(a_living_child_does_not_hold_up_freeing_from_another_thread),
     };
 
