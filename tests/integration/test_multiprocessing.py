@@ -1,91 +1,47 @@
-"""multiprocessing with fork: children of a loop that serves run loops of their own meanwhile."""
+"""multiprocessing: children of a loop that serves run loops of their own meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import multiprocessing
 import os
 import signal
 import socket
-import sys
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 
+import computations
 import loops
 import pytest
+from conversations import converse, echo, job, on_own_loop, put_job, serve
 from web_answers import body
 
+METHODS = ("fork", "forkserver", "spawn")
 FORK = multiprocessing.get_context("fork")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _tracker():
-    """Start the process that multiprocessing keeps, before any test."""
+def _keepers():
+    """Start the processes that multiprocessing keeps, before any test; the server is ended."""
     resource_tracker.ensure_running()
-
-
-async def echo(reader, writer) -> None:
-    """Send everything back."""
-    while chunk := await reader.read(65536):
-        writer.write(chunk)
-        await writer.drain()
-    writer.close()
-
-
-async def converse(port: int, number: int, steps: int) -> int:
-    """Exchange bytes with an echo server; return how many."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    total = 0
-    for step in range(steps):
-        sent = body(number, 1 + step * 997)
-        writer.write(sent)
-        assert await reader.readexactly(len(sent)) == sent
-        total += len(sent)
-    writer.close()
-    await writer.wait_closed()
-    return total
-
-
-async def run_program(number: int) -> bytes:
-    """Run a program and return what it printed."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", f"print({number} * 2)", stdout=asyncio.subprocess.PIPE
-    )
-    return (await process.communicate())[0]
-
-
-def on_own_loop(main):
-    """In a child: run a coroutine on a new loop; return its result and what the loop left."""
-    loop = loops.new_event_loop()
-    try:
-        result = loop.run_until_complete(asyncio.wait_for(main, 40))
-    finally:
-        loop.close()
-    left = dataclasses.asdict(loop.stats()) if hasattr(loop, "stats") else {}
-    return result, left.get("in_flight", 0), left.get("stale", 0)
-
-
-def job(port: int, number: int):
-    """In a child: talk to the parent's server, and run a program of one's own."""
-
-    async def main():
-        programs = run_program(number) if number % 5 == 0 else asyncio.sleep(0, b"")
-        totals = asyncio.gather(*(converse(port, number, 20) for _ in range(4)))
-        return await totals, await programs
-
-    return on_own_loop(main())
+    forkserver.set_forkserver_preload(["asyncio", loops.factory_name().partition(":")[0]])
+    forkserver.ensure_running()
+    yield
+    forkserver._forkserver._stop()
 
 
 EXPECTED = [sum(1 + step * 997 for step in range(20))] * 4
 
 
-def test_a_pool_of_children_talks_to_its_parents_server(run) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_a_pool_of_children_talks_to_its_parents_server(run, method) -> None:
+    context = multiprocessing.get_context(method)
+
     async def main():
         server = await asyncio.start_server(echo, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         loop = asyncio.get_running_loop()
-        with ProcessPoolExecutor(3, mp_context=FORK) as pool:
+        with ProcessPoolExecutor(3, mp_context=context) as pool:
             jobs = [loop.run_in_executor(pool, job, port, number) for number in range(15)]
             own = await asyncio.gather(*(converse(port, number, 20) for number in range(10)))
             results = await asyncio.gather(*jobs)
@@ -129,6 +85,89 @@ def test_children_forked_in_callbacks_leave_open_connections_alone(run) -> None:
         assert await talks == [sum(1 + step * 997 for step in range(60))] * 20
         server.close()
         await server.wait_closed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_children_and_their_queue_serve_a_running_loop(run, method) -> None:
+    """Processes are started in the middle of exchanges, and a queue brings what they have done."""
+    context = multiprocessing.get_context(method)
+
+    async def main():
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        queue = context.Queue()
+        talks = asyncio.gather(*(converse(port, number, 60) for number in range(10)))
+        children = []
+        for number in range(1, 5):
+            children.append(context.Process(target=put_job, args=(queue, port, number)))
+            children[-1].start()
+            await asyncio.sleep(0)
+        done = [await asyncio.to_thread(queue.get, timeout=40) for _ in children]
+        for child in children:
+            await asyncio.to_thread(child.join)
+            assert child.exitcode == 0
+        assert {pid for pid, _ in done} == {child.pid for child in children}
+        assert [result for _, result in done] == [((EXPECTED, b""), 0, 0)] * len(children)
+        assert await talks == [sum(1 + step * 997 for step in range(60))] * 10
+        for child in children:
+            child.close()
+        queue.close()
+        queue.join_thread()
+        server.close()
+        await server.wait_closed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_pool_computes_for_a_running_loop(run, method) -> None:
+    context = multiprocessing.get_context(method)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        with context.Pool(2) as pool:
+            futures = []
+            for number in range(20):
+                future = loop.create_future()
+                futures.append(future)
+
+                def done(result, future=future):
+                    loop.call_soon_threadsafe(future.set_result, result)
+
+                pool.apply_async(computations.square, (number,), callback=done)
+            assert await asyncio.gather(*futures) == [number**2 for number in range(20)]
+            blocks = await asyncio.to_thread(
+                pool.starmap, computations.make_block, [(number, 100_000) for number in range(8)]
+            )
+            pool.close()
+            await asyncio.to_thread(pool.join)
+        assert blocks == [computations.make_block(number, 100_000) for number in range(8)]
+
+    run(main())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_child_serves_its_parent(run, method) -> None:
+    """The other direction: the child's loop serves, and the parent's asks."""
+    context = multiprocessing.get_context(method)
+
+    async def main():
+        orders, results = context.Queue(), context.Queue()
+        child = context.Process(target=serve, args=(orders, results))
+        child.start()
+        port = await asyncio.to_thread(results.get, timeout=40)
+        totals = await asyncio.gather(*(converse(port, number, 20) for number in range(10)))
+        assert totals == [EXPECTED[0]] * 10
+        orders.put("end")
+        assert await asyncio.to_thread(results.get, timeout=40) == ("end", 0, 0)
+        await asyncio.to_thread(child.join)
+        assert child.exitcode == 0
+        child.close()
+        for queue in (orders, results):
+            queue.close()
+            queue.join_thread()
 
     run(main())
 
