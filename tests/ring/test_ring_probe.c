@@ -117,9 +117,14 @@ static int with_memory(void *argument)
     const struct uc_ring_options options = {.size = sizeof(options), .backend = UC_BACKEND_URING};
     struct uc_ring_info info = {.size = sizeof(info)};
     uc_ring *ring;
+    int r;
 
     UCT_CHECK(uct_become_nobody(memory->bytes));
-    UCT_CHECK(uc_ring_new(&options, &ring) == 0);
+    r = uc_ring_new(&options, &ring);
+    /* What a ring that was too large had locked may come back too late for the next one. */
+    if (r == -ENOMEM && !memory->suffices)
+        return 0;
+    UCT_CHECK(r == 0);
     UCT_CHECK(uc_ring_get_info(ring, &info) == 0);
     uc_ring_free(ring);
     UCT_CHECK((info.halvings == 0) == memory->suffices);
