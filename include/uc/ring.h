@@ -157,8 +157,8 @@ UC_EXPORT int uc_ring_enable(uc_ring *ring);
  *   -ECHILD  the ring belongs to another process
  *   -EPERM   another thread runs the ring
  *   -ENOMEM  records could not be stored; call again
- *   any other: the kernel refuses to go on (for example a seccomp filter set up since); the ring
- *   can only be freed
+ *   -EACCES or any other: the kernel refuses to go on (for example a seccomp filter set up since);
+ *   from now on that is the answer to everything, and the ring can only be freed
  *
  * Since: 0.1
  */

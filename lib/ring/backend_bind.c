@@ -115,9 +115,7 @@ int uci_ring_rehome(uc_ring *ring)
         take_back_provided(ring);
         r = replace_backend(ring);
     }
-    if (r < 0)
-        ring->fatal = r;
-    return r;
+    return r < 0 ? uci_ring_fail(ring, r) : 0;
 }
 
 /* Ask everything to end. */

@@ -1,6 +1,7 @@
 /* The ring's inside: what the two roads share. */
 #pragma once
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/types.h>
@@ -116,6 +117,14 @@ int uci_ring_reserve_records(uc_ring *ring, uint32_t completions, uint32_t more_
 static inline void uci_ring_take_back_later(uc_ring *ring, uint64_t token)
 {
     ring->batch[ring->batch_count++] = token;
+}
+
+/* It cannot go on: @error is from now on the answer to everything. EPERM would be taken for the
+ * answer to a wrong thread. */
+static inline int uci_ring_fail(uc_ring *ring, int error)
+{
+    ring->fatal = error == -EPERM ? -EACCES : error;
+    return ring->fatal;
 }
 
 /* One kernel entry: submit what is queued, wait or not. */

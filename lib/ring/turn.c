@@ -31,9 +31,7 @@ int uci_ring_enter(uc_ring *ring, bool wait, int64_t timeout_ns)
 {
     int r = ring->backend->table->enter(ring->backend, wait, timeout_ns);
 
-    if (r < 0 && r != -EINTR)
-        ring->fatal = r;
-    return r;
+    return r < 0 && r != -EINTR ? uci_ring_fail(ring, r) : r;
 }
 
 int uci_ring_reserve_records(uc_ring *ring, uint32_t completions, uint32_t more_fds)

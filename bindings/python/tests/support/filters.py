@@ -31,14 +31,19 @@ def _set_up(*instructions: tuple[int, int, int, int]) -> None:
         raise OSError(ctypes.get_errno(), "prctl")
 
 
-def refuse_io_uring() -> None:
-    """From now on io_uring_setup() is answered with EPERM, as docker's default profile does."""
+def refuse(number: int, error: int) -> None:
+    """From now on the system call with this number is answered with ``error``."""
     _set_up(
         _LOAD_NUMBER,
-        (0x15, 0, 1, IO_URING_SETUP),  # another one: skip the next
-        (0x06, 0, 0, _ERRNO | errno.EPERM),
+        (0x15, 0, 1, number),  # another one: skip the next
+        (0x06, 0, 0, _ERRNO | error),
         (0x06, 0, 0, _ALLOW),
     )
+
+
+def refuse_io_uring() -> None:
+    """From now on io_uring_setup() is answered with EPERM, as docker's default profile does."""
+    refuse(IO_URING_SETUP, errno.EPERM)
 
 
 def kill_on_io_uring() -> None:

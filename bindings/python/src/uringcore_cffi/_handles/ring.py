@@ -146,8 +146,15 @@ class Ring:
         """
         if count > 0:
             return list(_unpack(self._view[: count * _RECORD_BYTES]))
-        if count < 0 and count not in (-errno.EINTR, -errno.ENOMEM):
+        if count in (-errno.ECHILD, -errno.EPERM):
             raise answer_error(count, "uc_ring_wait")
+        if count < 0 and count not in (-errno.EINTR, -errno.ENOMEM):
+            raise OSError(
+                -count,
+                "io_uring is refused to this process since the loop was made "
+                f"({os.strerror(-count)}; a seccomp filter?): the loop can only be closed; "
+                'make the next one with backend="epoll" or UC_BACKEND=epoll',
+            )
         return []
 
     def taken(self) -> None:

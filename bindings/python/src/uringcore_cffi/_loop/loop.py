@@ -328,15 +328,21 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         self._remove_signal_handlers()
 
     def _settle(self) -> None:
-        """Submit what is queued, then take everything back from the kernel."""
-        ring = self._ring
-        self._final_stats = ring.stats()
+        """Submit what is queued, then take everything back from the kernel.
+
+        What is left when there is too much to move to this thread, or when the kernel refuses to
+        go on, ends with the ring.
+        """
+        self._final_stats = self._ring.stats()
         try:
-            ring.enable()
+            self._take_back()
         except OSError as exc:
-            if exc.errno != errno.EBUSY:
+            if exc.errno == errno.ECHILD:
                 raise
-            return  # too much in flight to move to this thread; freeing the ring ends it all
+
+    def _take_back(self) -> None:
+        ring = self._ring
+        ring.enable()
         discard(ring.recover())
         ring.taken()
         ring.flush()
