@@ -29,6 +29,7 @@
  *   -ENOBUFS     the pool is exhausted and may not grow
  *   -ENOMEM      memory, or the locked-memory limit, ran out
  *   -EOPNOTSUPP  this kernel or backend has no such operation
+ *   -EACCES      the ring is restricted to other operations
  *   -EINTR       a signal came while waiting; nothing is lost
  *
  * The result of an event is the kernel's own number, untouched.

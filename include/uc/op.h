@@ -3,13 +3,21 @@
  * with the cookie given here.
  *
  * Memory that an operation names (a buffer, a statx result) belongs to the kernel until that
- * record. Paths and times are copied. The descriptor must stay open until the record. None of these
- * functions enters the kernel, unless the submission queue is full.
+ * record. Paths and times are copied. None of these functions enters the kernel, unless the
+ * submission queue is full.
+ *
+ * The descriptor must stay open until the record: closed before, the number may be another file's
+ * when the kernel looks it up, and the operation then works on that file. For uc_op_read() and
+ * uc_op_write() it is enough that uc_ring_flush() has returned 0 in between. uc_op_fsync(),
+ * uc_op_splice(), uc_op_openat(), uc_op_statx() and uc_op_close() look theirs up when they begin,
+ * on a thread of the kernel's perhaps, at any time before the record.
  *
  * All of them return 0, or
  *   -EINVAL  a NULL argument, a zero or excessive size, an unknown flag
  *   -EBADF   a negative descriptor
  *   -ENOMEM  no memory
+ *   -EACCES  the ring is restricted (uc_ring_options.restriction) and this kind is not among what
+ *            it may do
  *   -ECHILD, -EPERM
  * and write an identifier to @ret_op, which may be NULL: it names the operation to uc_op_cancel().
  */

@@ -25,12 +25,23 @@ UC_BEGIN_DECLS
 typedef struct uc_ring uc_ring;
 
 /* Values of uc_ring_options.sqpoll. A kernel thread then submits in our place: it saves the entry
- * where a ring is busy all the time, costs a CPU, and keeps the credentials that the process had
- * when the ring was made. */
+ * where a ring is busy all the time, and costs a CPU. It keeps the credentials that the process had
+ * when the ring was made: after setuid() it still opens and connects as before. Give privileges up
+ * first, then make the ring; without SQPOLL operations have the credentials of the thread that
+ * runs the ring, as they are when it submits. */
 enum uc_sqpoll {
     UC_SQPOLL_OFF = 0,
     UC_SQPOLL_TRY = 1,    /* where it is refused, submit in batches and say so */
     UC_SQPOLL_REQUIRE = 2 /* where it is refused, fail */
+};
+
+/* Values of uc_ring_options.restriction: what the ring can be made to do, by whomever. The kernel
+ * holds to it, also against who gets hold of the ring without libuc; it cannot be taken back. */
+enum uc_restriction {
+    UC_RESTRICT_NONE = 0,
+    /* Attached descriptors (uc/fd.h), uc_op_nop(), uc_op_timeout() and uc_op_cancel(). All other
+     * operations of uc/op.h answer -EACCES: files need a ring of their own. */
+    UC_RESTRICT_NETWORK = 1,
 };
 
 /* Values of uc_ring_options.backend and uc_ring_info.backend. */
@@ -49,6 +60,9 @@ struct uc_ring_options {
     uint32_t backend;        /* UC_BACKEND_* */
     uint64_t features_off;   /* UC_FEATURE_* not to use although the kernel has them */
     uc_pool *pool;           /* to receive into; NULL: the ring makes one with the defaults */
+    uint32_t sqpoll_cpu;     /* 1 + the CPU that the kernel thread stays on; 0: any. Where it is
+                                refused UC_SQPOLL_TRY goes without and says so */
+    uint32_t restriction;    /* UC_RESTRICT_* */
 };
 
 struct uc_ring_info {
@@ -58,9 +72,11 @@ struct uc_ring_info {
     uint64_t features_stripped; /* UC_FEATURE_* that the kernel refused or lacks */
     uint32_t sq_entries;        /* as the kernel gave them */
     uint32_t cq_entries;
-    uint32_t halvings; /* how often sq_entries was halved because memory was refused */
-    uint32_t retries;  /* how often memory was waited for */
-    char reason[256];  /* one sentence: why something asked for is not in use; or empty */
+    uint32_t halvings;    /* how often sq_entries was halved because memory was refused */
+    uint32_t retries;     /* how often memory was waited for */
+    char reason[256];     /* one sentence: why something asked for is not in use; or empty */
+    uint32_t sqpoll_cpu;  /* 1 + the CPU that the kernel thread stays on; 0: any, or none */
+    uint32_t restriction; /* UC_RESTRICT_* */
 };
 
 /* At any time submissions is completions plus in_flight: the ring's own wake-up is never counted. */
@@ -86,8 +102,9 @@ struct uc_ring_stats {
  * @ret_ring: the new ring, not yet bound to a thread
  *
  * Return: 0, or
- *   -EINVAL  a wrong size, an unknown value, or a number out of its range; or a word in the
- *            environment that is not known (uc/probe.h)
+ *   -EINVAL  a wrong size, an unknown value, a number out of its range, sqpoll_cpu without sqpoll,
+ *            or with UC_SQPOLL_REQUIRE a CPU that the kernel refuses; or a word in the environment
+ *            that is not known (uc/probe.h)
  *   -E2BIG   @options has a non-zero tail that this version does not know
  *   -EBUSY   options->pool serves another ring
  *   -ECHILD  options->pool belongs to another process
@@ -95,7 +112,7 @@ struct uc_ring_stats {
  *   -ENOSYS  the kernel has no io_uring
  *   -ENOMEM  no memory, or RLIMIT_MEMLOCK is too low even for the smallest ring of io_uring
  *   -EMFILE, -ENFILE  too many open descriptors
- *   -EOPNOTSUPP  UC_SQPOLL_REQUIRE, and the kernel or the backend refuses it
+ *   -EOPNOTSUPP  UC_SQPOLL_REQUIRE or a restriction, and the kernel or the backend refuses it
  * For any of them uc_probe() has a sentence that says which knob to turn. With UC_BACKEND_AUTO a
  * refusal of io_uring is no error: the ring is made on epoll, and uc_ring_info.reason says why;
  * but for -EMFILE and -ENFILE, and for what only io_uring can fulfil (UC_SQPOLL_REQUIRE, a pool with
@@ -183,9 +200,15 @@ UC_EXPORT int uc_ring_last_count(uc_ring *ring);
  * @ring: a ring
  *
  * For what must leave at once although no turn is near. Costs a kernel entry when something is
- * queued.
+ * queued; with SQPOLL it waits until the kernel thread has taken everything, which costs an entry
+ * only when that thread sleeps.
  *
- * Return: 0, or -EINVAL, -ECHILD, -EPERM and the kernel's refusals as uc_ring_wait().
+ * When it has returned 0 the kernel holds the files of all operations submitted before, but for
+ * those that uc/op.h says look theirs up later. uc_ring_wait() does not promise that with SQPOLL.
+ *
+ * Return: 0, or
+ *   -EAGAIN  the kernel has not taken everything; what is left goes with the next turn
+ *   -EINVAL, -ECHILD, -EPERM and the kernel's refusals as uc_ring_wait()
  *
  * Since: 0.1
  */

@@ -86,7 +86,8 @@ struct uci_completion {
 
 struct uci_backend_options {
     uint32_t sq_entries, cq_entries;
-    uint32_t sqpoll, sqpoll_idle_ms;
+    uint32_t sqpoll, sqpoll_idle_ms, sqpoll_cpu;
+    uint32_t restriction; /* UC_RESTRICT_* */
     uint64_t features_off;
     uc_pool *pool;
 };
@@ -107,6 +108,10 @@ struct uci_backend_table {
      * unless that would bring completions); if @wait, until a completion is there or @timeout_ns is over
      * (negative: for ever). 0 or negative; -ETIME is 0. */
     int (*enter)(struct uci_backend *backend, bool wait, int64_t timeout_ns);
+    /* As enter() without waiting, but return when the kernel has taken everything, so that a number
+     * closed after it reaches no operation submitted before; -EAGAIN when it did not in time. NULL:
+     * enter() does that. */
+    int (*hand_over)(struct uci_backend *backend);
     /* Take up to @max completions; needs no kernel entry. */
     uint32_t (*reap)(struct uci_backend *backend, struct uci_completion *completions, uint32_t max);
     /* Hand a buffer of the pool to the kernel; visible at the next enter(). */

@@ -95,7 +95,11 @@ static int negotiate(struct uci_uring *uring, const struct uci_backend_options *
     int r;
 
     features_from_setup(uring);
+    info->sqpoll_cpu = uring->setup_flags & IORING_SETUP_SQ_AFF ? options->sqpoll_cpu : 0;
     found = features_from_probe(uring);
+    r = uci_uring_restrict(uring, options->restriction);
+    if (r < 0)
+        return r;
     if (wanted & UC_FEATURE_BUFFER_RING) {
         r = uci_uring_buffers_open(uring);
         if (r == -ENOMEM)
@@ -128,6 +132,14 @@ static void explain_sqpoll(struct uc_ring_info *info)
              "operations are submitted in batches instead");
 }
 
+static void explain_cpu(struct uc_ring_info *info, uint32_t cpu)
+{
+    snprintf(info->reason, sizeof(info->reason),
+             "the kernel thread of SQPOLL may not be kept on CPU %u: that does not exist, is "
+             "offline, or is not among those of this process (taskset, cpusets); it runs on any",
+             cpu);
+}
+
 static void explain_missing(struct uc_ring_info *info)
 {
     char names[180];
@@ -145,11 +157,13 @@ static void explain_halvings(struct uc_ring_info *info)
 }
 
 /* One sentence on what was asked for and is not in use; what is said already stays. */
-static void explain(struct uc_ring_info *info)
+static void explain(struct uc_ring_info *info, const struct uci_backend_options *options)
 {
     if (info->reason[0])
         return;
-    if (info->features_stripped & UC_FEATURE_SQPOLL)
+    if ((info->features & UC_FEATURE_SQPOLL) && info->sqpoll_cpu != options->sqpoll_cpu)
+        explain_cpu(info, options->sqpoll_cpu - 1);
+    else if (info->features_stripped & UC_FEATURE_SQPOLL)
         explain_sqpoll(info);
     else if (info->halvings)
         explain_halvings(info);
@@ -164,10 +178,12 @@ static void uring_stop(struct uci_backend *backend)
 
 static bool uring_is_stopped(struct uci_backend *backend, int64_t timeout_ns)
 {
-    struct pollfd tombstone = {.fd = uci_uring_of(backend)->tombstone, .events = POLLIN};
+    struct uci_uring *uring = uci_uring_of(backend);
+    struct pollfd tombstone = {.fd = uring->tombstone, .events = POLLIN};
     struct timespec time = {timeout_ns / 1000000000, timeout_ns % 1000000000};
 
-    return ppoll(&tombstone, 1, &time, NULL) > 0 && (tombstone.revents & POLLHUP);
+    uring->gone = ppoll(&tombstone, 1, &time, NULL) > 0 && (tombstone.revents & POLLHUP);
+    return uring->gone;
 }
 
 static void uring_free(struct uci_backend *backend, bool in_child)
@@ -219,7 +235,7 @@ static int uring_open(const struct uci_backend_options *options, struct uc_ring_
         r = open_once(&fitting, info, &uring);
     if (r < 0)
         return r;
-    explain(info);
+    explain(info, options);
     uring->base.completions_max = info->cq_entries;
     *ret_backend = &uring->base;
     return 0;
@@ -260,6 +276,7 @@ const struct uci_backend_table uci_backend_uring = {
     .enable = uring_enable,
     .submit = uci_uring_submit,
     .enter = uci_uring_enter,
+    .hand_over = uci_uring_hand_over,
     .reap = uci_uring_reap,
     .provide = uci_uring_provide,
     .forget = uring_forget,

@@ -27,7 +27,8 @@ struct uci_uring {
     uint32_t bundle_left;   /* bytes of it; 0: none */
 
     int tombstone; /* hangs up when the kernel has freed the ring; -1 where that cannot be had */
-    bool stopped;
+    bool stopped;  /* the kernel was told to let go */
+    bool gone;     /* and has done so */
 };
 
 static inline struct uci_uring *uci_uring_of(struct uci_backend *backend)
@@ -47,7 +48,18 @@ int uci_uring_buffers_open(struct uci_uring *uring);
 void uci_uring_buffers_free(struct uci_uring *uring, bool in_child);
 void uci_uring_provide(struct uci_backend *backend, uint32_t buffer);
 
+/* uring_restrict.c: the list of what the ring may be made to do. */
+int uci_uring_restrict(struct uci_uring *uring, uint32_t restriction);
+
+/* uring_sqpoll.c: the kernel thread that submits in our place. */
+bool uci_uring_thread_sleeps(struct uci_uring *uring);
+int uci_uring_hand_over(struct uci_backend *backend);
+uint32_t uci_uring_reap_untaken(struct uci_uring *uring, struct uci_completion *completions,
+                                uint32_t max);
+
 /* uring_queue.c: operations in, completions out. */
+uint32_t uci_uring_pending(const struct uci_uring *uring); /* entries that nobody has taken */
+uint8_t uci_uring_opcode(uint8_t op);                      /* IORING_OP_* of a UCI_OP_* */
 int uci_uring_submit(struct uci_backend *backend, const struct uci_operation *operation);
 int uci_uring_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns);
 uint32_t uci_uring_reap(struct uci_backend *backend, struct uci_completion *completions,

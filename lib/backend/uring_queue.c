@@ -18,7 +18,7 @@
 
 #define SUBMIT_TRIES 64
 
-static uint32_t sq_pending(const struct uci_uring *uring)
+uint32_t uci_uring_pending(const struct uci_uring *uring)
 {
     return uring->ring.sq.sqe_tail - io_uring_smp_load_acquire(uring->ring.sq.khead);
 }
@@ -31,7 +31,12 @@ static uint32_t flush(struct uci_uring *uring)
         sq->sqe_head = sq->sqe_tail;
         io_uring_smp_store_release(sq->ktail, sq->sqe_tail);
     }
-    return sq_pending(uring);
+    return uci_uring_pending(uring);
+}
+
+static bool has_overflown(const struct uci_uring *uring)
+{
+    return IO_URING_READ_ONCE(*uring->ring.sq.kflags) & IORING_SQ_CQ_OVERFLOW;
 }
 
 /* Whether the kernel has anything for us that only an entry brings: deferred task work, or
@@ -52,11 +57,10 @@ int uci_uring_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns)
     int r;
 
     if (uring->setup_flags & IORING_SETUP_SQPOLL) {
-        io_uring_smp_mb();
-        backend->queued = 0;
-        if (pending && (IO_URING_READ_ONCE(*uring->ring.sq.kflags) & IORING_SQ_NEED_WAKEUP))
+        backend->queued = pending;
+        if (pending && uci_uring_thread_sleeps(uring))
             flags |= IORING_ENTER_SQ_WAKEUP;
-        else if (!wait)
+        else if (!wait && !has_overflown(uring))
             return 0;
         pending = 0;
     }
@@ -71,7 +75,7 @@ int uci_uring_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns)
     r = io_uring_enter2((unsigned)uring->ring.ring_fd, pending, wait,
                         flags | IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, (void *)&argument,
                         sizeof(argument));
-    backend->queued = sq_pending(uring);
+    backend->queued = uci_uring_pending(uring);
     /* ETIME: the time is over. EBUSY, EAGAIN: completions have to be taken first, which the caller
      * does next. */
     if (r >= 0 || r == -ETIME || r == -EBUSY || r == -EAGAIN)
@@ -188,6 +192,16 @@ static void prepare(struct uci_uring *uring, struct io_uring_sqe *sqe,
     sqe->user_data = o->user_data;
 }
 
+uint8_t uci_uring_opcode(uint8_t op)
+{
+    struct uci_uring none = {0};
+    struct uci_operation operation = {.op = op};
+    struct io_uring_sqe sqe = {0};
+
+    prepare(&none, &sqe, &operation);
+    return sqe.opcode;
+}
+
 /* The queue is full: have the kernel take from it. */
 static int make_room(struct uci_uring *uring)
 {
@@ -279,6 +293,8 @@ uint32_t uci_uring_reap(struct uci_backend *backend, struct uci_completion *comp
         };
     }
     io_uring_smp_store_release(cq->khead, head);
+    if (uring->gone && n < max)
+        n += uci_uring_reap_untaken(uring, completions + n, max - n);
     if (!uring->stopped)
         backend->overflowing = IO_URING_READ_ONCE(*uring->ring.sq.kflags) & IORING_SQ_CQ_OVERFLOW;
     backend->overflows += backend->overflowing;

@@ -12,7 +12,9 @@
  *   - When the kernel has really let go is told by a pipe: its write end is a registered file of
  *     the ring, closed on our side; the read end hangs up when the ring is gone (some 35 ms after
  *     the last completion).
- *   - Unknown setup flags are refused with EINVAL as a whole: they are taken off one by one.
+ *   - Unknown setup flags are refused with EINVAL as a whole: they are taken off one by one. A CPU
+ *     that the kernel thread may not run on is refused the same way. Once that one, or the thread
+ *     itself, is given up, it begins anew with all the others.
  *   - Rings are charged to RLIMIT_MEMLOCK of the *user* (again since 6.14), and given back late:
  *     ENOMEM is tried again for some milliseconds, then with half the entries.
  */
@@ -50,8 +52,11 @@ static const struct strip strips[] = {
     {IORING_SETUP_SINGLE_ISSUER, UC_FEATURE_SINGLE_ISSUER},
     {IORING_SETUP_COOP_TASKRUN, UC_FEATURE_COOP_TASKRUN},
     {IORING_SETUP_SUBMIT_ALL, UC_FEATURE_SUBMIT_ALL},
+    {IORING_SETUP_SQ_AFF, 0},
     {IORING_SETUP_SQPOLL, UC_FEATURE_SQPOLL},
 };
+
+#define IS_THREAD_FLAG(flag) ((flag) == IORING_SETUP_SQ_AFF || (flag) == IORING_SETUP_SQPOLL)
 
 #define STRIP_COUNT (sizeof(strips) / sizeof(strips[0]))
 
@@ -76,16 +81,14 @@ static uint32_t with_task_work(const struct uci_backend_options *options, uint32
     return flags;
 }
 
-static uint32_t first_flags(const struct uci_backend_options *options)
+/* With @thread_flags (IORING_SETUP_SQPOLL, IORING_SETUP_SQ_AFF) and all that goes with them. */
+static uint32_t first_flags(const struct uci_backend_options *options, uint32_t thread_flags)
 {
     uint32_t flags = IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL |
                      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_NO_MMAP;
 
     /* With SQPOLL the kernel thread runs task work: the TASKRUN flags exclude it. */
-    if (options->sqpoll != UC_SQPOLL_OFF)
-        flags |= IORING_SETUP_SQPOLL;
-    else
-        flags |= IORING_SETUP_DEFER_TASKRUN;
+    flags |= thread_flags ? thread_flags : IORING_SETUP_DEFER_TASKRUN;
     for (size_t i = 0; i < STRIP_COUNT; i++)
         if (options->features_off & strips[i].feature)
             flags &= ~strips[i].setup_flag;
@@ -97,6 +100,13 @@ static uint32_t first_flags(const struct uci_backend_options *options)
 static size_t sqes_bytes(uint32_t sq_entries)
 {
     return page_up(sq_entries * sizeof(struct io_uring_sqe));
+}
+
+static uint32_t wanted_thread_flags(const struct uci_backend_options *options)
+{
+    if (options->sqpoll == UC_SQPOLL_OFF || (options->features_off & UC_FEATURE_SQPOLL))
+        return 0;
+    return IORING_SETUP_SQPOLL | (options->sqpoll_cpu ? IORING_SETUP_SQ_AFF : 0);
 }
 
 static int memory_new(struct uci_uring *uring, struct io_uring_params *params, uint32_t sq_entries)
@@ -199,6 +209,7 @@ static int try_setup(struct uci_uring *uring, const struct uci_backend_options *
         .flags = flags,
         .cq_entries = power_of_two(options->cq_entries),
         .sq_thread_idle = options->sqpoll_idle_ms,
+        .sq_thread_cpu = flags & IORING_SETUP_SQ_AFF ? options->sqpoll_cpu - 1 : 0,
     };
     if (flags & IORING_SETUP_NO_MMAP) {
         r = memory_new(uring, params, power_of_two(options->sq_entries));
@@ -221,6 +232,10 @@ static bool strip_one(const struct uci_backend_options *options, uint32_t *flags
         if (!(*flags & strips[i].setup_flag))
             continue;
         *flags &= ~strips[i].setup_flag;
+        if (IS_THREAD_FLAG(strips[i].setup_flag)) {
+            *flags = first_flags(options, *flags & IORING_SETUP_SQPOLL);
+            return true;
+        }
         if (strips[i].setup_flag == IORING_SETUP_DEFER_TASKRUN &&
             !(options->features_off & UC_FEATURE_COOP_TASKRUN))
             *flags |= IORING_SETUP_COOP_TASKRUN;
@@ -241,7 +256,7 @@ static void sleep_ms(long ms)
 static int setup(struct uci_uring *uring, struct uci_backend_options *options,
                  struct uc_ring_info *info, struct io_uring_params *params)
 {
-    uint32_t flags = first_flags(options);
+    uint32_t flags = first_flags(options, wanted_thread_flags(options));
     uint32_t retries = RETRIES_FIRST;
     int fd;
 
@@ -253,7 +268,7 @@ static int setup(struct uci_uring *uring, struct uci_backend_options *options,
             continue;
         /* SQPOLL is the one flag that is refused for want of a right. */
         if ((fd == -EPERM || fd == -EACCES) && (flags & IORING_SETUP_SQPOLL)) {
-            flags &= ~(uint32_t)IORING_SETUP_SQPOLL;
+            flags = first_flags(options, 0);
             continue;
         }
         if (fd != -ENOMEM)
@@ -286,6 +301,16 @@ static void tombstone_open(struct uci_uring *uring)
     close(ends[1]);
 }
 
+/* Whether what was required of the kernel thread is had. */
+static int check_required(const struct uci_backend_options *options, uint32_t flags)
+{
+    if (options->sqpoll != UC_SQPOLL_REQUIRE)
+        return 0;
+    if (!(flags & IORING_SETUP_SQPOLL))
+        return -EOPNOTSUPP;
+    return options->sqpoll_cpu && !(flags & IORING_SETUP_SQ_AFF) ? -EINVAL : 0;
+}
+
 int uci_uring_rings_open(struct uci_uring *uring, struct uci_backend_options *options,
                          struct uc_ring_info *info)
 {
@@ -295,10 +320,11 @@ int uci_uring_rings_open(struct uci_uring *uring, struct uci_backend_options *op
     fd = setup(uring, options, info, &params);
     if (fd < 0)
         return fd;
-    if (options->sqpoll == UC_SQPOLL_REQUIRE && !(params.flags & IORING_SETUP_SQPOLL)) {
+    r = check_required(options, params.flags);
+    if (r < 0) {
         close(fd);
         memory_drop(uring);
-        return -EOPNOTSUPP;
+        return r;
     }
     if (uring->memory) {
         memory_adopt(uring, &params);

@@ -5,11 +5,14 @@
  * number. close() while something is in flight sends no FIN, cannot be called off by number any
  * more, and frees the number for a stranger. So the order is always: cancel, wait for the terminal
  * completions, close. What sends FIN at once is that a cancelled operation ends in the same kernel
- * entry that cancels it.
+ * entry that cancels it. With SQPOLL the kernel looks the number up later still, when its thread
+ * takes the operation; the same order holds there, because an operation counts as in flight from
+ * the moment it is queued.
  */
+#include "base/clock.h"
 #include "flow/flow.h"
 
-#define CLOSE_NOW_TRIES 64
+#define CLOSE_NOW_NS UINT64_C(100000000)
 #define CLOSE_NOW_SLICE_NS INT64_C(1000000)
 
 void uci_flow_detach(uc_fd *fd)
@@ -74,14 +77,16 @@ void uci_flow_life(uc_fd *fd, enum uci_life_input input)
 /* Enter the kernel until nothing of the descriptor is in flight; completions of others wait. */
 static int wait_until_quiet(uc_ring *ring, int number)
 {
+    uint64_t deadline = uci_clock_now_ns() + CLOSE_NOW_NS;
     uint32_t index = (uint32_t)number;
+    bool wait = false;
     int r;
 
-    for (int tries = 0; tries < CLOSE_NOW_TRIES && uci_fd_table_find(&ring->fds, index); tries++) {
+    for (; uci_fd_table_find(&ring->fds, index) && uci_clock_now_ns() < deadline; wait = true) {
         r = uci_flow_flush(ring); /* also cancellations that found no room */
         if (r == 0)
-            r = uci_ring_enter(ring, tries > 0, CLOSE_NOW_SLICE_NS);
-        if (r < 0 && r != -EINTR)
+            r = wait ? uci_ring_enter(ring, true, CLOSE_NOW_SLICE_NS) : uci_ring_hand_over(ring);
+        if (r < 0 && r != -EINTR && r != -EAGAIN)
             return r;
         r = uci_ring_reap_one(ring, number);
         if (r < 0)

@@ -22,6 +22,7 @@ int uci_ring_open_backend(uc_ring *ring)
 
     if (r < 0)
         return r;
+    ring->info.restriction = ring->options.restriction;
     ring->provided = 0;
     return 0;
 }

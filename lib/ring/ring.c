@@ -31,6 +31,8 @@ static int read_options(const struct uc_ring_options *given, struct uc_ring_opti
                                   ? UCI_CQ_ENTRIES_DEFAULT
                                   : 2 * options->sq_entries;
     CHECK_ARG(options->cq_entries >= options->sq_entries);
+    CHECK_ARG(options->sqpoll || !options->sqpoll_cpu);
+    CHECK_ARG(options->restriction <= UC_RESTRICT_NETWORK);
     if (options->sqpoll_idle_ms == 0)
         options->sqpoll_idle_ms = SQPOLL_IDLE_DEFAULT_MS;
     return 0;
@@ -77,6 +79,8 @@ static int open_parts(uc_ring *ring, const struct uc_ring_options *options)
         .cq_entries = options->cq_entries,
         .sqpoll = options->sqpoll,
         .sqpoll_idle_ms = options->sqpoll_idle_ms,
+        .sqpoll_cpu = options->sqpoll_cpu,
+        .restriction = options->restriction,
         .features_off = options->features_off,
         .pool = ring->pool,
     };

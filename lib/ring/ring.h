@@ -29,8 +29,8 @@
 
 struct uci_wake {
     int event_fd;
-    uint64_t value;      /* the kernel reads the eventfd into it */
-    uint64_t user_data;  /* of that read; 0: not armed */
+    uint64_t value;      /* the eventfd is read into it */
+    uint64_t user_data;  /* of the read or poll; 0: not armed */
     uint32_t generation; /* how often it was armed */
     atomic_bool pending; /* uc_ring_wake() was called since the last read */
     bool woken;          /* this turn */
@@ -129,6 +129,10 @@ static inline int uci_ring_fail(uc_ring *ring, int error)
 
 /* One kernel entry: submit what is queued, wait or not. */
 int uci_ring_enter(uc_ring *ring, bool wait, int64_t timeout_ns);
+
+/* The same without waiting for completions, but when it returns 0 the kernel has taken everything
+ * queued, and holds the files: their numbers may be closed. */
+int uci_ring_hand_over(uc_ring *ring);
 
 /* Between turns: take the completions that are there. Those of descriptor @number, and of
  * cancellations, are carried through at once, the others are parked. 0 or -ENOMEM. */

@@ -6,6 +6,7 @@
  * all that came of the first concerned libuc alone (the end of a send, a wake-up's read), so that
  * the caller is not bothered with nothing.
  */
+#include "backend/restriction.h"
 #include "base/clock.h"
 #include "flow/flow.h"
 
@@ -17,6 +18,8 @@ int uci_ring_submit(uc_ring *ring, const struct uci_operation *operation)
 
     if (ring->dying)
         return -ESHUTDOWN;
+    if (!uci_restriction_allows(ring->options.restriction, operation->op))
+        return -EACCES;
     r = uci_ring_adopt(ring);
     if (r == 0)
         r = ring->backend->table->submit(ring->backend, operation);
@@ -32,6 +35,19 @@ int uci_ring_enter(uc_ring *ring, bool wait, int64_t timeout_ns)
     int r = ring->backend->table->enter(ring->backend, wait, timeout_ns);
 
     return r < 0 && r != -EINTR ? uci_ring_fail(ring, r) : r;
+}
+
+int uci_ring_hand_over(uc_ring *ring)
+{
+    int (*take_all)(struct uci_backend *) = ring->backend->table->hand_over;
+    int r;
+
+    r = take_all ? take_all(ring->backend) : ring->backend->table->enter(ring->backend, false, 0);
+    if (r == -EINTR)
+        r = 0;
+    if (r < 0 && r != -EAGAIN)
+        return uci_ring_fail(ring, r);
+    return r == 0 && ring->backend->queued ? -EAGAIN : r;
 }
 
 int uci_ring_reserve_records(uc_ring *ring, uint32_t completions, uint32_t more_fds)
@@ -164,6 +180,6 @@ UC_EXPORT int uc_ring_flush(uc_ring *ring)
     if (r == 0)
         r = uci_ring_adopt(ring);
     if (r == 0 && ring->backend->queued)
-        r = uci_ring_enter(ring, false, 0);
-    return r == -EINTR ? 0 : r;
+        r = uci_ring_hand_over(ring);
+    return r;
 }

@@ -3,16 +3,27 @@
  *
  * The eventfd is blocking on purpose: io_uring answers -EAGAIN at once for a non-blocking one. A
  * writer never blocks, because it writes only when no wake-up is pending.
+ *
+ * A restricted ring may not read: who got hold of it could read files. It polls the eventfd, and
+ * what is in it is read by a system call of ours, which must not block should the kernel have been
+ * mistaken.
  */
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "backend/restriction.h"
 #include "ring/ring.h"
 #include "user_data/kind.h"
 
+static bool may_read(const uc_ring *ring)
+{
+    return uci_restriction_allows(ring->options.restriction, UCI_OP_READ);
+}
+
 int uci_wake_init(uc_ring *ring)
 {
-    ring->wake.event_fd = eventfd(0, EFD_CLOEXEC);
+    ring->wake.event_fd = eventfd(0, EFD_CLOEXEC | (may_read(ring) ? 0 : EFD_NONBLOCK));
     return ring->wake.event_fd < 0 ? -errno : 0;
 }
 
@@ -26,17 +37,22 @@ void uci_wake_finish(uc_ring *ring)
 int uci_wake_arm(uc_ring *ring)
 {
     struct uci_operation operation = {
-        .op = UCI_OP_READ,
+        .op = UCI_OP_POLL,
         .shape = UCI_OPERATION_KEPT,
         .fd = ring->wake.event_fd,
-        .address = (uint64_t)(uintptr_t)&ring->wake.value,
-        .length = sizeof(ring->wake.value),
+        .flags = POLLIN,
         .user_data = uci_user_data(UCI_KIND_WAKE, ring->wake.generation + 1, 0),
     };
     int r;
 
     if (ring->wake.user_data)
         return 0;
+    if (may_read(ring)) {
+        operation.op = UCI_OP_READ;
+        operation.flags = 0;
+        operation.address = (uint64_t)(uintptr_t)&ring->wake.value;
+        operation.length = sizeof(ring->wake.value);
+    }
     r = uci_ring_submit(ring, &operation);
     if (r < 0)
         return r;
@@ -47,8 +63,12 @@ int uci_wake_arm(uc_ring *ring)
 
 void uci_wake_complete(uc_ring *ring, const struct uci_completion *completion)
 {
+    ssize_t bytes = completion->result;
+
     ring->wake.user_data = 0;
-    ring->stats.wakeups += completion->result == sizeof(ring->wake.value);
+    if (bytes > 0 && !may_read(ring))
+        bytes = read(ring->wake.event_fd, &ring->wake.value, sizeof(ring->wake.value));
+    ring->stats.wakeups += bytes == sizeof(ring->wake.value);
     /* Also a read that was cut off may have taken a wake-up with it. */
     ring->wake.woken = true;
     atomic_store(&ring->wake.pending, false);

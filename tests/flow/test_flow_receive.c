@@ -126,7 +126,7 @@ static void no_record_comes_after_stop(void **state)
     for (int turn = 0; turn < 20; turn++)
         uct_turn(t, 100000);
     assert_int_equal(link.sink->records + link.sink->ends, 0);
-    assert_int_equal(in_flight(link.sink), 0);
+    UCT_SOON(t, in_flight(link.sink) == 0);
     assert_int_equal(start(link.sink), 0);
     UCT_UNTIL(t, link.sink->ends);
     assert_int_equal(link.sink->received, sent);
@@ -144,7 +144,7 @@ static void after_stop_the_peer_feels_it(void **state)
     stop(link.sink);
     uct_turn(t, 0);
     uct_turn(t, 0);
-    assert_int_equal(in_flight(link.sink), 0);
+    UCT_SOON(t, in_flight(link.sink) == 0);
     for (int turn = 0; turn < 20; turn++) {
         uct_write_some(link.peer, 0, &sent, 1 << 20);
         uct_turn(t, 1000000);

@@ -146,7 +146,7 @@ static void a_wake_up_tells_another_loop(void **state)
         assert_int_equal(uc_ring_wake(t->ring), 0);
         assert_true(is_readable(fd, 5000));
         take_everything(t, fd);
-        assert_int_equal(uct_stats(t).wakeups, i + 1);
+        UCT_SOON(t, uct_stats(t).wakeups == (uint64_t)i + 1);
     }
 }
 
@@ -163,7 +163,9 @@ static void each_wake_up_tells_another_loop_that_has_taken_the_one_before(void *
         assert_int_equal(uct_turn(t, 0), 0);
         read_event_fd(t, fd);
     }
-    assert_int_equal(uct_stats(t).wakeups, 10);
+    /* With SQPOLL the kernel may still be busy with one: the next is told with it. */
+    if (!uct_sqpoll_is_forced())
+        assert_int_equal(uct_stats(t).wakeups, 10);
 }
 
 int main(void)

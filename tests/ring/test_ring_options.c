@@ -54,6 +54,8 @@ static void ring_options_are_checked(void **state)
     REFUSED(cq_entries, 65537);
     REFUSED(cq_entries, 127); /* less than the default sq_entries */
     REFUSED(sqpoll, 3);
+    REFUSED(sqpoll_cpu, 1); /* of no kernel thread */
+    REFUSED(restriction, 2);
     REFUSED(backend, 3);
 #undef REFUSED
 }

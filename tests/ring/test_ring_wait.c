@@ -37,7 +37,7 @@ static void a_turn_costs_one_kernel_entry(void **state)
         assert_int_equal(uct_turn(t, -1), 1);
         assert_true(uc_fd_send(link.sink->fd, bytes, sizeof(bytes), 0) > 0);
     }
-    assert_int_equal(uct_stats(t).kernel_entries - entries, 100);
+    assert_true(uct_has_cost(t, entries, 100));
 }
 
 static void flush_with_nothing_queued_costs_nothing(void **state)

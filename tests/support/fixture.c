@@ -7,6 +7,9 @@
 
 #include "support.h"
 
+/* Short, so that a test sees the kernel thread both awake and asleep. */
+#define SQPOLL_IDLE_MS 10
+
 static int count_entries(const char *path, const char *without)
 {
     DIR *directory = opendir(path);
@@ -46,6 +49,11 @@ int uct_count_threads(void)
     return count_entries("/proc/self/task", "iou-wrk");
 }
 
+bool uct_sqpoll_is_forced(void)
+{
+    return getenv("UC_TEST_SQPOLL") != NULL;
+}
+
 struct uct *uct_open(const struct uct_options *options)
 {
     struct uct_options none = {.ring.size = sizeof(none.ring)};
@@ -56,8 +64,13 @@ struct uct *uct_open(const struct uct_options *options)
         options = &none;
     none = *options;
     none.ring.size = sizeof(none.ring);
+    if (uct_sqpoll_is_forced() && none.ring.sqpoll == UC_SQPOLL_OFF) {
+        none.ring.sqpoll = UC_SQPOLL_TRY;
+        none.ring.sqpoll_idle_ms = SQPOLL_IDLE_MS;
+    }
     t->max_events = options->max_events ? options->max_events : UCT_EVENTS;
     t->fds_before = uct_count_fds();
+    t->threads_before = uct_count_threads();
     if (options->pool.buffer_count) {
         none.pool.size = sizeof(none.pool);
         assert_int_equal(uc_pool_new(&none.pool, &t->pool), 0);
@@ -88,6 +101,13 @@ struct uc_ring_info uct_info(uc_ring *ring)
 bool uct_is_uring(struct uct *t)
 {
     return uct_info(t->ring).backend == UC_BACKEND_URING;
+}
+
+bool uct_has_cost(struct uct *t, uint64_t entries_before, uint64_t expected)
+{
+    uint64_t entries = uct_stats(t).kernel_entries - entries_before;
+
+    return uct_sqpoll_is_forced() ? entries <= expected : entries == expected;
 }
 
 #define EXPECT(condition)                                                                          \
@@ -175,9 +195,9 @@ bool uct_close(struct uct *t)
     for (uint32_t i = 0; i < t->accepted_count; i++)
         close_without_trace(t->accepted[i]);
     EXPECT(uct_count_fds() == t->fds_before);
-    while (uct_count_threads() > 1 && uct_now_ms() < until)
+    while (uct_count_threads() > t->threads_before && uct_now_ms() < until)
         ;
-    EXPECT(uct_count_threads() == 1);
+    EXPECT(uct_count_threads() <= t->threads_before);
     free(t);
     return fine;
 }

@@ -67,11 +67,14 @@ struct uct {
     int accepted[UCT_PEERS];
     uint32_t accepted_count;
     int32_t wait_error; /* of the last turn, 0: none */
-    int fds_before;
+    int fds_before, threads_before;
     struct uc_event events[UCT_EVENTS];
 };
 
 /* fixture.c */
+/* meson test --setup sqpoll: every ring that uct_open() makes has SQPOLL, where the kernel lets it.
+ * What is asked of it stays the same; a test that is about the other way asks here. */
+bool uct_sqpoll_is_forced(void);
 int uct_set_up(void **state); /* *state: struct uct_options or NULL */
 int uct_tear_down(void **state);
 int uct_main(const char *name, const struct CMUnitTest *tests, size_t count);
@@ -81,6 +84,8 @@ bool uct_close(struct uct *t); /* whether nothing stayed behind */
 struct uc_ring_stats uct_stats(struct uct *t);
 struct uc_ring_info uct_info(uc_ring *ring);
 bool uct_is_uring(struct uct *t); /* not what stands in for it */
+/* Whether that many system calls are right: with SQPOLL it may be fewer. */
+bool uct_has_cost(struct uct *t, uint64_t entries_before, uint64_t expected);
 int uct_count_fds(void);
 int uct_count_threads(void); /* without the kernel's I/O workers, which linger */
 
@@ -105,6 +110,14 @@ void uct_close_now(struct uct *t, struct uct_sink *sink);
 
 /* Turn until @condition holds; for conditions that this ring alone brings about. */
 #define UCT_UNTIL(t, condition) UCT_TURNS(t, 100000000, condition)
+
+/* What submitting has brought about by the time it returns; with SQPOLL soon after. */
+#define UCT_SOON(t, condition)                                                                     \
+    do {                                                                                           \
+        if (uct_sqpoll_is_forced())                                                                \
+            UCT_UNTIL(t, condition);                                                               \
+        assert_true(condition);                                                                    \
+    } while (0)
 
 /* Turn until @condition holds; @step drives the other side between turns. */
 #define UCT_PUMP(t, step, condition)                                                               \

@@ -166,15 +166,30 @@ void uct_dispatch(struct uct *t, const struct uc_event *event)
     }
 }
 
+/* A turn that waits for nothing has told the kernel all the same, also with SQPOLL. */
+static void settle(struct uct *t)
+{
+    int r = uc_ring_flush(t->ring);
+
+    if (r < 0)
+        fail_msg("uc_ring_flush: %s", uc_error_name(r));
+}
+
 int uct_turn(struct uct *t, int64_t timeout_ns)
 {
-    int n = uc_ring_wait(t->ring, t->events, t->max_events, timeout_ns);
+    bool settles = timeout_ns == 0 && uct_sqpoll_is_forced();
+    int n;
 
+    if (settles)
+        settle(t);
+    n = uc_ring_wait(t->ring, t->events, t->max_events, timeout_ns);
     t->wait_error = n < 0 ? n : 0;
     if (n < 0 && n != -EINTR)
         fail_msg("uc_ring_wait: %s", uc_error_name(n));
     for (int i = 0; i < n; i++)
         uct_dispatch(t, &t->events[i]);
+    if (settles)
+        settle(t);
     return n < 0 ? 0 : n;
 }
 

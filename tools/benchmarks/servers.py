@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import json
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Any, cast
 
 from benchmarks.control import answer_questions
 
@@ -17,9 +18,10 @@ LOOPS = {"uringcore": "uringcore_cffi", "uvloop": "uvloop", "asyncio": "asyncio"
 """Name on the command line -> module whose ``new_event_loop()`` is used."""
 
 
-def new_event_loop(name: str) -> asyncio.AbstractEventLoop:
+def new_event_loop(name: str, **options: Any) -> asyncio.AbstractEventLoop:
     """A fresh loop of the kind that ``LOOPS`` names."""
-    loop: asyncio.AbstractEventLoop = importlib.import_module(LOOPS[name]).new_event_loop()
+    factory = importlib.import_module(LOOPS[name]).new_event_loop
+    loop: asyncio.AbstractEventLoop = factory(**options)
     return loop
 
 
@@ -90,8 +92,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.servers", description=__doc__)
     parser.add_argument("loop", choices=sorted(LOOPS))
     parser.add_argument("service", choices=sorted(SERVICES))
+    parser.add_argument(
+        "--options", type=json.loads, default={}, help="of new_event_loop(), as JSON"
+    )
     arguments = parser.parse_args()
-    run(new_event_loop(arguments.loop), _serve(arguments.service))
+    run(new_event_loop(arguments.loop, **arguments.options), _serve(arguments.service))
 
 
 if __name__ == "__main__":

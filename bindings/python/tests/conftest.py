@@ -14,6 +14,7 @@ from checking import checked
 from datagrams import udp_socket
 from leaks import nothing_left, refusal
 from peers import socket_pair
+from sqpoll import force_if_asked
 
 import uringcore_cffi
 
@@ -22,6 +23,7 @@ PACKAGE_PARENT = str(Path(uringcore_cffi.__file__).resolve().parent.parent)
 SUPPORT = str(Path(__file__).resolve().parent / "support")
 
 REFUSAL = refusal()
+force_if_asked()
 
 # A shell has what it runs in the background ignore it, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

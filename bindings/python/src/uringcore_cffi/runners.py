@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-def new_event_loop(*, backend: str | None = None) -> UringEventLoop:
+def new_event_loop(*, backend: str | None = None, **options: Any) -> UringEventLoop:
     """Make a loop: the factory to pass to asyncio.run(), asyncio.Runner and servers.
 
-    ``backend`` is "auto", "uring" or "epoll"; see UringEventLoop.
+    ``backend`` is "auto", "uring" or "epoll"; the other options, too, are UringEventLoop's.
     """
-    return UringEventLoop(backend=backend)
+    return UringEventLoop(backend=backend, **options)
 
 
 def run(

@@ -126,17 +126,17 @@ def test_the_variable_asks_as_the_argument_does(run_python):
 
 
 def test_a_wish_for_a_kernel_thread_makes_it_a_warning(run_python):
-    """sqpoll=1 is io_uring's alone: who asked for it is warned."""
-    program = "import uringcore_cffi as u; u.UringEventLoop(sqpoll=1, backend='epoll').close()"
+    """sqpoll="try" is io_uring's alone: who asked for it is warned."""
+    program = "import uringcore_cffi as u; u.UringEventLoop(sqpoll='try', backend='epoll').close()"
     done = run_python("-c", program, variables=NEUTRAL)
     assert done.returncode == 0
     assert done.stderr.startswith("the loop runs on epoll: SQPOLL")
 
 
 def test_a_kernel_thread_that_is_required_is_refused_on_epoll():
-    """sqpoll=2 is a condition."""
+    """sqpoll="require" is a condition."""
     with pytest.raises(OSError) as caught:
-        uringcore_cffi.UringEventLoop(sqpoll=2, backend="epoll")
+        uringcore_cffi.UringEventLoop(sqpoll="require", backend="epoll")
     assert caught.value.errno == errno.EOPNOTSUPP
 
 

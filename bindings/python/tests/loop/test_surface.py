@@ -126,14 +126,3 @@ def test_repr_tells_the_state(loop):
     assert repr(loop).startswith("<UringEventLoop running=False closed=False")
     loop.close()
     assert "closed=True" in repr(loop)
-
-
-def test_sqpoll_is_reported_when_it_is_tried():
-    """A loop with sqpoll=1 works, with the kernel thread or with the reason why not."""
-    loop = uringcore_cffi.UringEventLoop(sqpoll=1)
-    try:
-        info = loop.info()
-        assert "sqpoll" in info.features or "SQPOLL" in info.reason
-        loop.run_until_complete(asyncio.sleep(0))
-    finally:
-        loop.close()

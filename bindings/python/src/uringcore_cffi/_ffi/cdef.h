@@ -94,6 +94,10 @@ enum uc_sqpoll {
     UC_SQPOLL_TRY = 1,
     UC_SQPOLL_REQUIRE = 2
 };
+enum uc_restriction {
+    UC_RESTRICT_NONE = 0,
+    UC_RESTRICT_NETWORK = 1,
+};
 enum uc_backend {
     UC_BACKEND_AUTO = 0,
     UC_BACKEND_URING = 1,
@@ -108,6 +112,8 @@ struct uc_ring_options {
     uint32_t backend;
     uint64_t features_off;
     uc_pool *pool;
+    uint32_t sqpoll_cpu;
+    uint32_t restriction;
 };
 struct uc_ring_info {
     uint32_t size;
@@ -119,6 +125,8 @@ struct uc_ring_info {
     uint32_t halvings;
     uint32_t retries;
     char reason[256];
+    uint32_t sqpoll_cpu;
+    uint32_t restriction;
 };
 struct uc_ring_stats {
     uint32_t size;

@@ -23,6 +23,7 @@ _MEANINGS = {
     errno.EALREADY: "that is so already",
     errno.ESHUTDOWN: "the write side is shut down or closing",
     errno.EOPNOTSUPP: "this kernel has no such operation",
+    errno.EACCES: "the loop is restricted to other operations",
 }
 # Answers that mean: there is nothing left to do this to.
 GONE = (errno.ESTALE, errno.ECHILD)
@@ -35,6 +36,7 @@ _EXPLAINED = (
     errno.EOPNOTSUPP,
     errno.EINVAL,
 )
+_NOT_WITH_IT = {errno.EOPNOTSUPP: "SQPOLL is refused, or a restriction"}  # where rings as such work
 
 
 def result_error(result: int) -> OSError:
@@ -85,6 +87,7 @@ def creation_error(answer: int) -> Exception:
         probe = ffi.new("struct uc_probe *", {"size": ffi.sizeof("struct uc_probe")})
         if lib.uc_probe(probe) == 0 and probe.error == answer:
             reason = ffi.string(probe.reason).decode(errors="replace")
+    reason = reason or _NOT_WITH_IT.get(code, "")
     if code == errno.EINVAL:
         return ValueError(reason) if reason else answer_error(answer, "uc_ring_new")
     return OSError(code, f"cannot make a ring: {reason or os.strerror(code)}")

@@ -123,6 +123,8 @@ class UcLib(Protocol):
     UC_SQPOLL_OFF: int
     UC_SQPOLL_TRY: int
     UC_SQPOLL_REQUIRE: int
+    UC_RESTRICT_NONE: int
+    UC_RESTRICT_NETWORK: int
 
 
 def find_library() -> str:

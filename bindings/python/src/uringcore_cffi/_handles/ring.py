@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable
 
-from uringcore_cffi._ffi.errors import answer_error, creation_error
+from uringcore_cffi._ffi.errors import answer_error, check_answer, creation_error
 from uringcore_cffi._ffi.library import CData, ffi, lib
 from uringcore_cffi._handles.events import LAYOUT, Record
 from uringcore_cffi._handles.fd import Fd
@@ -28,9 +28,13 @@ RECORDS_MAX = 256
 # UC_OFFSET_CURRENT of include/uc/op.h: at the file's own position; what pipes and sockets need.
 OFFSET_CURRENT = 2**64 - 1
 
-SQPOLL_OFF = lib.UC_SQPOLL_OFF
-SQPOLL_TRY = lib.UC_SQPOLL_TRY
-SQPOLL_REQUIRE = lib.UC_SQPOLL_REQUIRE
+_SQPOLL = {
+    "off": lib.UC_SQPOLL_OFF,
+    "try": lib.UC_SQPOLL_TRY,
+    "require": lib.UC_SQPOLL_REQUIRE,
+}
+_RESTRICTIONS = {None: lib.UC_RESTRICT_NONE, "network": lib.UC_RESTRICT_NETWORK}
+_RESTRICTION_NAMES = {number: name for name, number in _RESTRICTIONS.items()}
 
 _unpack = LAYOUT.iter_unpack
 _RECORD_BYTES = LAYOUT.size
@@ -64,7 +68,9 @@ class Info:
     ``backend`` is "uring" or "epoll", ``kernel`` the kernel's release; ``features`` are in use,
     ``features_stripped`` were refused or are missing; ``sq_entries`` and ``cq_entries`` are the
     sizes of the two queues; ``halvings`` and ``retries`` say how hard it was to get memory;
-    ``reason`` is one sentence on what is amiss, empty when nothing is.
+    ``reason`` is one sentence on what is amiss, empty when nothing is;
+    ``sqpoll_cpu`` is the CPU that the kernel thread stays on, None if it stays on none;
+    ``restriction`` is "network", or None.
     """
 
     backend: str
@@ -76,6 +82,8 @@ class Info:
     halvings: int
     retries: int
     reason: str
+    sqpoll_cpu: int | None = None
+    restriction: str | None = None
 
 
 def feature_names(bits: int) -> tuple[str, ...]:
@@ -89,17 +97,37 @@ def feature_names(bits: int) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _choose(name: str, value: str | None, choices: dict[Any, int]) -> int:
+    """Return libuc's number for a word; ValueError for a word that it does not have."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
+    return choices[value]
+
+
 class Ring:
     """Owns a uc_ring, the array its records are written to, and every Fd attached to it."""
 
-    __slots__ = ("_head", "_own_pool", "_records", "_view", "fds", "handle", "pool", "wait")
+    __slots__ = (
+        "_head",
+        "_own_pool",
+        "_records",
+        "_sqpoll",
+        "_view",
+        "fds",
+        "handle",
+        "pool",
+        "wait",
+    )
 
     def __init__(
         self,
         *,
         sq_entries: int = 0,
         cq_entries: int = 0,
-        sqpoll: int = SQPOLL_OFF,
+        sqpoll: str = "off",
+        sqpoll_idle_ms: int = 0,
+        sqpoll_cpu: int | None = None,
+        restrict: str | None = None,
         features_off: int = 0,
         pool: Pool | None = None,
         backend: str | None = None,
@@ -116,7 +144,11 @@ class Ring:
         options.size = ffi.sizeof("struct uc_ring_options")
         options.sq_entries = sq_entries
         options.cq_entries = cq_entries
-        options.sqpoll = sqpoll
+        options.sqpoll = _choose("sqpoll", sqpoll, _SQPOLL)
+        self._sqpoll = sqpoll != "off"
+        options.sqpoll_idle_ms = sqpoll_idle_ms
+        options.sqpoll_cpu = 0 if sqpoll_cpu is None else sqpoll_cpu + 1
+        options.restriction = _choose("restrict", restrict, _RESTRICTIONS)
         options.backend = BACKENDS[backend or "auto"]
         options.features_off = features_off
         options.pool = ffi.NULL if pool is None else pool.handle
@@ -183,10 +215,19 @@ class Ring:
             raise answer_error(answer, "uc_ring_enable")
 
     def flush(self) -> None:
-        """Submit everything queued without waiting."""
+        """Submit everything queued; the kernel then holds what was asked for, also with SQPOLL."""
         answer = lib.uc_ring_flush(self.handle)
-        if answer < 0 and answer != -errno.EINTR:
-            raise answer_error(answer, "uc_ring_flush")
+        # What the kernel could not take yet goes with the next turn.
+        check_answer(answer, "uc_ring_flush", errno.EINTR, errno.EAGAIN)
+
+    def hold_files(self) -> None:
+        """Make sure that numbers may be closed: the kernel holds the files of what was submitted.
+
+        Without SQPOLL it does so in the turn that submits. To be called when somebody else's
+        descriptor is let go of with an operation called off; refusals do not matter then.
+        """
+        if self._sqpoll:
+            lib.uc_ring_flush(self.handle)
 
     def wake(self) -> int:
         """Make the current or next wait return; any thread, also from a signal handler."""
@@ -254,6 +295,8 @@ class Ring:
             halvings=info.halvings,
             retries=info.retries,
             reason=ffi.string(info.reason).decode(),
+            sqpoll_cpu=info.sqpoll_cpu - 1 if info.sqpoll_cpu else None,
+            restriction=_RESTRICTION_NAMES[info.restriction],
         )
 
     def free(self) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from uringcore_cffi._ffi.errors import check_answer
 from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, CLOSE_NOW, Fd
 from uringcore_cffi._handles.pool import Pool, PoolStats
-from uringcore_cffi._handles.ring import SQPOLL_OFF, Info, Ring, Stats
+from uringcore_cffi._handles.ring import Info, Ring, Stats
 from uringcore_cffi._loop.children import ChildMethods
 from uringcore_cffi._loop.dispatch import discard, dispatch, dispatch_debug
 from uringcore_cffi._loop.endpoint import Endpoint
@@ -59,10 +59,19 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
     ``backend`` is "uring", "epoll", or "auto" (None is the same): what the environment variable
     UC_BACKEND says, else io_uring where it works, else epoll. info() tells which it is, and why.
 
-    ``sq_entries`` and ``cq_entries`` size the two queues, ``sqpoll`` (0 off, 1 try, 2 require)
-    asks for a kernel thread that submits, ``features_off`` is a mask of kernel features not to
-    use, ``pool`` is where to receive into; the defaults are right for nearly everyone. Raise
-    OSError, with the knob's name, where what was asked for is refused.
+    ``sq_entries`` and ``cq_entries`` size the two queues, ``features_off`` is a mask of kernel
+    features not to use, ``pool`` is where to receive into; the defaults are right for nearly
+    everyone. Raise OSError, with the knob's name, where what was asked for is
+    refused.
+
+    ``sqpoll`` ("off", "try" or "require") asks for a kernel thread that submits in our place. It
+    stays awake for ``sqpoll_idle_ms`` after the last submission (0 means 1000) and on CPU
+    ``sqpoll_cpu`` (None: any). It keeps the credentials that the process has when the loop is
+    made: drop privileges before. It pays on a machine with a CPU to spare for it, else it costs.
+
+    ``restrict="network"`` has the kernel refuse everything that is not network I/O on this ring,
+    whoever submits it. All methods work; sendfile() then reads files as asyncio does, in a
+    thread. What the process does without the ring is not restricted.
     """
 
     def __init__(
@@ -70,7 +79,10 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         *,
         sq_entries: int = 0,
         cq_entries: int = 0,
-        sqpoll: int = SQPOLL_OFF,
+        sqpoll: str = "off",
+        sqpoll_idle_ms: int = 0,
+        sqpoll_cpu: int | None = None,
+        restrict: str | None = None,
         features_off: int = 0,
         pool: Pool | None = None,
         backend: str | None = None,
@@ -82,6 +94,9 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
             sq_entries=sq_entries,
             cq_entries=cq_entries,
             sqpoll=sqpoll,
+            sqpoll_idle_ms=sqpoll_idle_ms,
+            sqpoll_cpu=sqpoll_cpu,
+            restrict=restrict,
             features_off=features_off,
             pool=pool,
             backend=backend,
@@ -109,7 +124,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         self._final_stats: Stats | None = None
         self._settled = False  # at the end: the kernel has let go of everything
         self._info = self._ring.info()
-        tell_reason(self._info, was_asked_for=sqpoll != SQPOLL_OFF)
+        tell_reason(self._info, was_asked_for=sqpoll != "off")
         self._closed = False
         forget_at_fork(self)
 

@@ -27,6 +27,7 @@ from uringcore_cffi._loop.endpoint import RecordsOnly
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from uringcore_cffi._handles.ring import Info
     from uringcore_cffi._loop.loop import UringEventLoop
 
 # What is in the pipe at most; without privileges a pipe may be 1 MiB.
@@ -166,6 +167,7 @@ class FileSender(RecordsOnly):
 class SendfileMethods:
     """What BaseEventLoop asks for to send files."""
 
+    _info: Info
     _wait_ready: Callable[..., Any]
 
     async def _sock_sendfile_native(
@@ -206,6 +208,8 @@ class SendfileMethods:
         check: Callable[[], None],
     ) -> int:
         """Send as asyncio does: what was sent moves the file's position, also after a failure."""
+        if self._info.restriction is not None:
+            raise SendfileNotAvailableError("the loop is restricted: its ring may touch no file")
         fileno, size = _regular_file(file)
         if not (count or size):
             return 0

@@ -138,6 +138,7 @@ class SocketEndpoint(RecordsOnly):
         if self._armed:
             # Called off also if others wait: they may want less at a time.
             self.fd.recv_stop()
+            self._loop._ring.hold_files()  # before the owner can close
             self._armed = False
             self._cancelled = True
         if self._receivers:
@@ -170,6 +171,7 @@ class SocketEndpoint(RecordsOnly):
             if future in waiting:
                 waiting.remove(future)
                 self._arm_poll()
+                self._loop._ring.hold_files()  # before the owner can close
             let_go_of_socket(sock)
 
     def _arm_poll(self) -> None:

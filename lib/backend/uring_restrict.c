@@ -1,0 +1,41 @@
+/*
+ * Restrictions: the kernel's own list of what a ring may be made to do.
+ *
+ * It can only be set while the ring is not enabled yet, which every ring of ours is at first, and
+ * it holds from then on, for operations (which is what a stranger with the ring's descriptor or
+ * memory would want), for the flags on them, and for the calls of io_uring_register(). What is not
+ * on it is answered -EACCES by the kernel.
+ *
+ * Flags: only the one that lets the kernel choose a buffer. No links, no registered files: the one
+ * registered file is the tombstone. Registrations: only the eventfd of uc_ring_event_fd(), which
+ * may be asked for at any time; buffers, the pool and the tombstone are registered before.
+ */
+#include "backend/uring.h"
+
+#include <errno.h>
+
+#include "backend/restriction.h"
+
+#define FIXED_ENTRIES 2
+
+int uci_uring_restrict(struct uci_uring *uring, uint32_t restriction)
+{
+    struct io_uring_restriction list[UCI_OP_COUNT + FIXED_ENTRIES] = {
+        {.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_BUFFER_SELECT},
+        {.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_REGISTER_EVENTFD},
+    };
+    unsigned n = FIXED_ENTRIES;
+    int r;
+
+    if (restriction == UC_RESTRICT_NONE)
+        return 0;
+    for (uint8_t op = 0; op < UCI_OP_COUNT; op++) {
+        if (!uci_restriction_allows(restriction, op))
+            continue;
+        list[n].opcode = IORING_RESTRICTION_SQE_OP;
+        list[n++].sqe_op = uci_uring_opcode(op);
+    }
+    r = io_uring_register_restrictions(&uring->ring, list, n);
+    /* It was asked for to be safe: without it there is no ring. */
+    return r < 0 && r != -ENOMEM ? -EOPNOTSUPP : r;
+}
