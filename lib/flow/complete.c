@@ -34,6 +34,13 @@ static void stale(uc_ring *ring, const struct uci_completion *completion)
         ring->backend->table->close(completion->result);
 }
 
+/* Nothing interrupts the kernel's workers but a cancellation and the end of the ring. How a splice
+ * says so depends on the kernel: up to 6.12 with EINTR. */
+static int32_t result_of_slot(int32_t result)
+{
+    return result == -EINTR || uci_flow_is_restart(result) ? -ECANCELED : result;
+}
+
 static void complete_slot(uc_ring *ring, const struct uci_completion *completion)
 {
     uint64_t user_data = completion->user_data;
@@ -50,7 +57,7 @@ static void complete_slot(uc_ring *ring, const struct uci_completion *completion
     *event = (struct uc_event){
         .kind = UC_EVENT_OPERATION,
         .fd = -1,
-        .result = uci_flow_is_restart(completion->result) ? -ECANCELED : completion->result,
+        .result = result_of_slot(completion->result),
         .cookie = slot->cookie,
     };
     ring->stats.events++;
