@@ -39,14 +39,27 @@ static void fill_pipe(const int ends[2])
     assert_int_equal(write(ends[1], zeros, PIPE_BYTES), PIPE_BYTES);
 }
 
-/* A connection whose pair[0] takes nothing more; *position tells how much it took. */
+/* A connection whose pair[0] takes nothing more; *position tells how much it took. Up to Linux 6.4
+ * a splice hands pages over, which are hung onto what waits already: then there is room for some
+ * although write() has found none. */
 static void full_pair(struct uct *t, int pair[2], uint64_t *position)
 {
+    uint8_t piece[100];
+    int ends[2], moved;
+
     *position = 0;
+    uct_pipe(t, ends, 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
     uct_peer(t, pair[0]);
     uct_peer(t, pair[1]);
     assert_true(uct_write_some(pair[0], 0, position, UINT64_MAX));
+    do {
+        uct_pattern(0, *position, piece, sizeof(piece));
+        assert_int_equal(write(ends[1], piece, sizeof(piece)), sizeof(piece));
+        moved = splice_once(t, ends[0], CURRENT, pair[0], CURRENT, sizeof(piece), 0);
+        assert_true(moved == sizeof(piece) || moved == -EAGAIN);
+        *position += moved > 0 ? sizeof(piece) : 0;
+    } while (moved > 0);
 }
 
 static void a_file_travels_through_a_pipe_to_a_socket(void **state)
@@ -136,10 +149,12 @@ static void a_blocking_socket_is_waited_for_whatever_the_flags_say(void **state)
     struct uct *t = *state;
     static uint8_t bytes[1000];
     uint64_t position, seen = 0;
+    uint32_t before;
     int pair[2], ends[2];
 
     uct_pipe(t, ends, O_NONBLOCK);
     full_pair(t, pair, &position);
+    before = t->operations;
     assert_int_equal(fcntl(pair[0], F_SETFL, 0), 0);
     uct_pattern(0, position, bytes, sizeof(bytes));
     assert_int_equal(write(ends[1], bytes, sizeof(bytes)), sizeof(bytes));
@@ -147,8 +162,8 @@ static void a_blocking_socket_is_waited_for_whatever_the_flags_say(void **state)
                                   UC_SPLICE_NONBLOCK, 3, NULL),
                      0);
     UCT_PUMP(t, uct_read_some(pair[1], 0, &seen), seen == position + 1000);
-    UCT_UNTIL(t, t->operations);
-    assert_int_equal(t->operations, 1);
+    UCT_UNTIL(t, t->operations > before);
+    assert_int_equal(t->operations, before + 1);
     assert_int_equal(t->operation_result, 1000);
 }
 

@@ -96,11 +96,25 @@ static struct busy make_busy(struct uct *t, uint64_t total)
     return busy;
 }
 
+/* Only there a ring's memory, and with it what a send had done, outlives the move. */
+static bool kernel_takes_rings_in_own_memory(void)
+{
+    struct uc_probe probe = {.size = sizeof(probe)};
+
+    return uc_probe(&probe) == 0 &&
+           (probe.kernel_major > 6 || (probe.kernel_major == 6 && probe.kernel_minor >= 10));
+}
+
 static void a_ring_moves_with_everything_in_flight_and_loses_no_byte(void **state)
 {
     struct uct *t = *state;
-    struct busy busy = make_busy(t, 3 * MIB / 3000 * 3000);
+    struct busy busy;
 
+    if (uct_is_uring(t) && !kernel_takes_rings_in_own_memory()) {
+        print_message("before Linux 6.10 a move ends what is being sent\n");
+        skip();
+    }
+    busy = make_busy(t, 3 * MIB / 3000 * 3000);
     for (int move = 0; move < 40; move++) {
         /* The send is blocked whenever the peer has not read for a while. */
         for (int i = 0; i < 5; i++)
@@ -115,6 +129,28 @@ static void a_ring_moves_with_everything_in_flight_and_loses_no_byte(void **stat
     assert_int_equal(busy.listener->ends, 0);
     assert_in_range(uct_stats(t).rehomed, 5, 80);
     assert_int_equal(uct_stats(t).stale, 0);
+}
+
+/* Nobody knows how much of it went: going on could repeat or leave out bytes. */
+static void a_send_in_flight_has_failed_when_mapped_rings_move(void **state)
+{
+    struct uct *t = *state;
+    struct uct_link link = uct_link(t, NULL, 4096);
+    static const uint8_t bytes[1 << 20];
+    uint64_t sent = 0;
+
+    if (!uct_is_uring(t))
+        skip();
+    assert_true(uc_fd_send(link.sink->fd, bytes, sizeof(bytes), 0) > 0);
+    assert_int_equal(uc_fd_recv_start(link.sink->fd), 0);
+    uct_turn(t, 0);
+    assert_int_equal(on_a_thread(enable_and_wait, t), 0);
+    assert_int_equal(uc_ring_enable(t->ring), 0);
+    UCT_UNTIL(t, link.sink->failed);
+    assert_int_equal(link.sink->failed_result, -ECANCELED);
+    assert_true(uc_fd_send(link.sink->fd, bytes, 1, 0) < 0);
+    uct_write_all(link.peer, 0, &sent, 4000);
+    UCT_UNTIL(t, link.sink->received == sent);
 }
 
 static void what_had_arrived_at_the_move_can_still_be_called_off(void **state)
@@ -282,6 +318,7 @@ int main(void)
                  &no_buffers),
         UCT_WITH(a_ring_moves_with_everything_in_flight_and_loses_no_byte, "with nothing new",
                  &plain),
+        UCT_WITH(a_send_in_flight_has_failed_when_mapped_rings_move, "", &mapped),
         UCT(what_had_arrived_at_the_move_can_still_be_called_off),
         UCT_WITH(what_had_arrived_at_the_move_can_still_be_called_off, "with nothing new", &plain),
         UCT(a_one_shot_operation_ends_as_cancelled_by_the_move),

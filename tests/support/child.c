@@ -8,7 +8,6 @@
 
 #define NOBODY 65534
 #define USERS 100000 /* one for each process: what a user had locked comes back late */
-#define CHILD_SECONDS 40
 
 int uct_in_child(uct_body *body, void *argument)
 {
@@ -16,7 +15,7 @@ int uct_in_child(uct_body *body, void *argument)
     pid_t child = fork();
 
     if (child == 0) {
-        alarm(CHILD_SECONDS);
+        alarm((unsigned)(2 * uct_deadline_ms() / 1000));
         line = body(argument);
         if (line)
             fprintf(stderr, "child: line %d\n", line);

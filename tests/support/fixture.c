@@ -120,7 +120,7 @@ bool uct_has_cost(struct uct *t, uint64_t entries_before, uint64_t expected)
 
 static bool end_everything(struct uct *t)
 {
-    uint64_t until = uct_now_ms() + UCT_DEADLINE_MS;
+    uint64_t until = uct_now_ms() + uct_deadline_ms();
     bool fine = true;
 
     for (uint32_t i = 0; i < t->sink_count; i++)

@@ -77,7 +77,7 @@ void uct_write_all(int fd, uint64_t seed, uint64_t *position, uint64_t count)
 
     while (*position < total) {
         assert_true(uct_write_some(fd, seed, position, total));
-        if (*position < total && poll(&room, 1, UCT_DEADLINE_MS) == 0)
+        if (*position < total && poll(&room, 1, (int)uct_deadline_ms()) == 0)
             fail_msg("the other side does not read");
     }
 }

@@ -22,7 +22,6 @@
 #define UCT_SINKS 4096
 #define UCT_PEERS 8192
 #define UCT_EVENTS 256
-#define UCT_DEADLINE_MS 20000
 
 struct uct_sink {
     uc_fd *fd;
@@ -96,11 +95,13 @@ int uct_turn(struct uct *t, int64_t timeout_ns);
 void uct_dispatch(struct uct *t, const struct uc_event *event);
 int32_t uct_outcome(struct uct *t, uint64_t cookie); /* of the one operation that is due */
 uint64_t uct_now_ms(void);
+uint64_t uct_deadline_ms(
+    void); /* for what has to come true; longer where UC_TEST_SLOWNESS says so */
 void uct_close_now(struct uct *t, struct uct_sink *sink);
 
 #define UCT_TURNS(t, timeout_ns, condition)                                                        \
     do {                                                                                           \
-        uint64_t until_ = uct_now_ms() + UCT_DEADLINE_MS;                                          \
+        uint64_t until_ = uct_now_ms() + uct_deadline_ms();                                        \
         while (!(condition)) {                                                                     \
             if (uct_now_ms() > until_)                                                             \
                 fail_msg("it did not come true in time: %s", #condition);                          \
@@ -122,7 +123,7 @@ void uct_close_now(struct uct *t, struct uct_sink *sink);
 /* Turn until @condition holds; @step drives the other side between turns. */
 #define UCT_PUMP(t, step, condition)                                                               \
     do {                                                                                           \
-        uint64_t until_ = uct_now_ms() + UCT_DEADLINE_MS;                                          \
+        uint64_t until_ = uct_now_ms() + uct_deadline_ms();                                        \
         while (!(condition)) {                                                                     \
             if (uct_now_ms() > until_)                                                             \
                 fail_msg("it did not come true in time: %s", #condition);                          \

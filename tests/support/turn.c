@@ -14,6 +14,15 @@ uint64_t uct_now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+uint64_t uct_deadline_ms(void)
+{
+    /* Emulated machines are many times slower: see tools/guests. */
+    const char *slowness = getenv("UC_TEST_SLOWNESS");
+    uint64_t times = slowness ? strtoull(slowness, NULL, 10) : 1;
+
+    return 20000 * (times ? times : 1);
+}
+
 struct uct_sink *uct_attach(struct uct *t, int number, const struct uc_fd_options *options)
 {
     struct uc_fd_options with_cookie = {.size = sizeof(with_cookie)};
