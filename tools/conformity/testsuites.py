@@ -6,12 +6,12 @@ belongs to one build of Python, and installing it would upgrade a Python that is
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
+import debian_packages
 from interpreters import Interpreter
 
 # the packages of the standard library that have tests in them
@@ -39,32 +39,14 @@ def _library(interpreter: Interpreter) -> tuple[Path, bool]:
     return folder, (folder / "test" / "test_asyncio").is_dir()
 
 
-def _apt_get(*arguments: str, folder: Path | None = None, as_root: bool = False) -> bool:
-    command = ["apt-get", "-qq", *arguments]
-    if as_root and os.getuid() != 0:
-        command = ["sudo", "-n", *command]
-    try:
-        return subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode == 0
-    except OSError:
-        return False
-
-
-def _download(package: str, folder: Path) -> Path:
-    """Fetch a package with apt-get, which may have to update its lists first."""
-    if not _apt_get("download", package, folder=folder):
-        _apt_get("update", as_root=True)
-        if not _apt_get("download", package, folder=folder):
-            raise UnavailableError(f"has come without its tests, and apt-get finds no {package}")
-    return next(folder.glob("*.deb"))
-
-
 def _unpack(interpreter: Interpreter, library: Path, target: Path) -> None:
     """Make copies of the library's packages with their tests in them."""
-    package = debian_package(interpreter)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        unpacked = folder / "unpacked"
-        subprocess.run(["dpkg", "-x", _download(package, folder), unpacked], check=True)
+        unpacked = Path(name)
+        try:
+            debian_packages.unpack(debian_package(interpreter), unpacked)
+        except debian_packages.NoPackageError as error:
+            raise UnavailableError(f"has come without its tests, and {error}") from error
         added = unpacked / library.relative_to("/")
         for part in PACKAGES:
             for source in (library / part, added / part):
