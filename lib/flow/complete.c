@@ -67,6 +67,18 @@ static void complete_slot(uc_ring *ring, const struct uci_completion *completion
     uci_slot_release(&ring->slots, slot);
 }
 
+/* A kernel may find an operation nowhere while it hands it to a worker (seen on 6.1): what has not
+ * ended is asked again. It has ended by now, or is found then. */
+static void complete_cancel_slot(uc_ring *ring, const struct uci_completion *completion)
+{
+    struct uci_slot *slot = uci_slot_at(&ring->slots, uci_user_data_index(completion->user_data));
+
+    if (completion->result != -ENOENT || ring->dying || !slot || !slot->kind ||
+        slot->generation != uci_user_data_generation(completion->user_data))
+        return;
+    (void)uci_flow_cancel(ring, uci_user_data(slot->kind, slot->generation, slot->index));
+}
+
 static enum uci_lane lane_of(uint32_t kind)
 {
     if (kind == UCI_KIND_POLL)
@@ -119,6 +131,8 @@ void uci_flow_complete(uc_ring *ring, const struct uci_completion *completion)
         complete_slot(ring, completion);
     else if (kind == UCI_KIND_WAKE)
         uci_wake_complete(ring, completion);
+    else if (kind == UCI_KIND_CANCEL_SLOT)
+        complete_cancel_slot(ring, completion);
     else if (kind != UCI_KIND_CANCEL)
         stale(ring, completion);
 }

@@ -26,12 +26,15 @@ void uci_flow_arm_later(uc_fd *fd)
 
 int uci_flow_cancel(uc_ring *ring, uint64_t user_data)
 {
+    uint32_t target = uci_user_data_kind(user_data);
+    bool is_slot = target > UCI_KIND_FD_LAST && target <= UCI_KIND_SLOT_LAST;
     struct uci_operation operation = {
         .op = UCI_OP_CANCEL,
         .fd = -1,
         .offset = user_data,
-        .user_data = uci_user_data(UCI_KIND_CANCEL, uci_user_data_generation(user_data),
-                                   uci_user_data_index(user_data)),
+        .user_data =
+            uci_user_data(is_slot ? UCI_KIND_CANCEL_SLOT : UCI_KIND_CANCEL,
+                          uci_user_data_generation(user_data), uci_user_data_index(user_data)),
     };
 
     return uci_ring_submit(ring, &operation);

@@ -24,7 +24,8 @@ enum uci_kind {
     UCI_KIND_SPLICE,
     UCI_KIND_SLOT_LAST = UCI_KIND_SPLICE,
     /* libuc's own */
-    UCI_KIND_CANCEL, /* its result says nothing: the operation's own completion does */
+    UCI_KIND_CANCEL,      /* its result says nothing: the operation's own completion does */
+    UCI_KIND_CANCEL_SLOT, /* of a one-shot operation: index and generation are its slot's */
     UCI_KIND_WAKE,
 };
 

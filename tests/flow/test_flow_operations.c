@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "flow/flow.h"
 #include "support.h"
 
 static int file(struct uct *t)
@@ -225,6 +226,33 @@ static void what_was_opened_and_not_yet_taken_is_closed_with_the_ring(void **sta
     t->ring = uc_ring_free(t->ring);
 }
 
+/* A cancellation's completion that no kernel has made; it is accounted for like one. */
+static void make_up(struct uct *t, const struct uci_completion *completion)
+{
+    t->ring->outstanding++;
+    t->ring->stats.submissions++;
+    uci_flow_complete(t->ring, completion);
+}
+
+/* As Linux 6.1 says while it hands an operation to a worker. */
+static void a_cancellation_that_found_nothing_is_asked_again_until_the_end(void **state)
+{
+    struct uct *t = *state;
+    struct uci_completion nowhere = {.result = -ENOENT};
+    uint64_t op, submissions;
+
+    assert_int_equal(uc_op_timeout(t->ring, UINT64_C(60000000000), 7, &op), 0);
+    uct_turn(t, 0);
+    nowhere.user_data =
+        uci_user_data(UCI_KIND_CANCEL_SLOT, uci_user_data_generation(op), uci_user_data_index(op));
+    make_up(t, &nowhere);
+    assert_int_equal(uct_outcome(t, 7), -ECANCELED);
+    UCT_UNTIL(t, uct_stats(t).in_flight == 0);
+    submissions = uct_stats(t).submissions;
+    make_up(t, &nowhere);
+    assert_int_equal(uct_stats(t).submissions, submissions + 1);
+}
+
 int main(void)
 {
     static const struct uct_options registered = {
@@ -243,6 +271,7 @@ int main(void)
         UCT(bad_input_is_refused),
         UCT(what_is_opened_while_the_ring_is_freed_is_closed),
         UCT(what_was_opened_and_not_yet_taken_is_closed_with_the_ring),
+        UCT(a_cancellation_that_found_nothing_is_asked_again_until_the_end),
     };
 
     return UCT_RUN("operations", tests);
