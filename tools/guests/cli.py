@@ -1,0 +1,227 @@
+"""The command line of tools/kernels."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from guests.jobs import CONFORMANCE, PROBE, SUITES, Job, Plan, jobs, prepare_conformance
+from guests.kernel_log import complaints
+from guests.kernels import HOST, Kernel, UnavailableError, choose, newest, offered
+from guests.machine import GuestError, run_in_guest, run_on_host
+from guests.results import KernelResult, not_run, take
+from guests.tables import show
+from interpreters.suites import Outcome
+
+MEMORY_MIB = 3072
+SLOWNESS = 10.0
+
+
+def _suites(text: str) -> list[str]:
+    names = text.split(",")
+    unknown = set(names).difference(SUITES)
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: no such suite")
+    return names
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tools/kernels",
+        description="Runs the tests on Debian's cloud kernels in emulated machines, and here for "
+        "comparison. The last line is 'N passed, N failed, N skipped', where a kernel that "
+        "complains counts as a failure.",
+        epilog="What stands behind -- is for pytest: tools/kernels --suite package -- -k echo",
+    )
+    parser.add_argument("--list", action="store_true", help="print the kernels there are, run none")
+    parser.add_argument(
+        "--kernel",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="6.1, or more of a release's name; 'host' is the one here; may be repeated "
+        "(host, and the newest of each series)",
+    )
+    parser.add_argument(
+        "--suite", type=_suites, default=list(SUITES), help=f"some of {','.join(SUITES)} (all)"
+    )
+    parser.add_argument(
+        "--job",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="only jobs with this in their name; may be repeated",
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="also what does not depend on the kernel; takes hours"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all of it there")
+    parser.add_argument(
+        "--memory", type=int, default=MEMORY_MIB, metavar="MIB", help="of a guest (%(default)d)"
+    )
+    parser.add_argument(
+        "--slowness",
+        type=float,
+        default=SLOWNESS,
+        metavar="FACTOR",
+        help="how much longer things may take in a guest (%(default)g)",
+    )
+    return parser
+
+
+class _Bar:
+    """A bar over jobs, with what the running one says; without a terminal, a line for each."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[failed]}{task.fields[says]}"),
+            console=console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("starting", total=None, failed="", says="")
+        self._name = ""
+        self._failed = 0
+
+    def __enter__(self) -> _Bar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._bar.stop()
+
+    def _red(self) -> str:
+        return f"[red]{self._failed} failed[/red] " if self._failed else ""
+
+    def kernel_begins(self, name: str, total: int) -> None:
+        """A kernel boots."""
+        self._name = name
+        self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(f"{name} boots", total=total, failed=self._red(), says="")
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """A job begins, or says something."""
+        if "begin" in message:
+            self._bar.update(self._task, description=f"{self._name} {message['begin']}", says="")
+        elif "says" in message:
+            self._bar.update(self._task, says=escape(message["says"][-50:]))
+
+    def job_ends(self, name: str, outcome: Outcome, seconds: float) -> None:
+        """A job has ended."""
+        self._failed += outcome.failed
+        self._bar.update(self._task, advance=1, failed=self._red())
+        if not self._console.is_terminal:
+            self._console.print(
+                f"{self._name} {name}: {outcome}, {seconds:.1f} s", highlight=False, markup=False
+            )
+
+
+def _run(
+    name: str, kernel: Kernel | None, todo: list[Job], options: argparse.Namespace, bar: _Bar
+) -> KernelResult:
+    """Everything on one kernel; None is the host's."""
+    result = KernelResult(name)
+    by_name = {job.name: job for job in todo}
+    started = time.monotonic()
+    bar.kernel_begins(name, len(todo))
+
+    def hear(message: dict[str, Any]) -> None:
+        bar.hear(message)
+        if "kernel" in message:
+            result.kernel = message["kernel"]
+        if "end" in message:
+            one = take(by_name[message["end"]], message)
+            if one.job.suite == PROBE and not one.failures:
+                result.probe = json.loads(one.output)
+            result.jobs.append(one)
+            bar.job_ends(one.job.name, one.outcome, one.seconds)
+
+    def hear_log(text: str) -> None:
+        result.complaints = complaints(text)
+
+    try:
+        if kernel is None:
+            run_on_host(todo, hear)
+        else:
+            run_in_guest(kernel, todo, options.memory, hear, hear_log)
+    except UnavailableError as reason:
+        result.unavailable = str(reason)
+        return result
+    except GuestError as error:
+        result.broken = str(error)
+    not_run(todo, result)
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def _choose(names: list[str]) -> list[Kernel | None]:
+    """The host if it is named, and kernels; all of them if nothing is named."""
+    if not names:
+        return [None, *newest(offered())]
+    others = [name for name in names if name != HOST]
+    host: list[Kernel | None] = [None] if HOST in names else []
+    return [*host, *choose(others, offered())] if others else host
+
+
+def _list() -> int:
+    kernels = offered()
+    default = newest(kernels)
+    for kernel in kernels:
+        print(f"{kernel.series:6} {kernel.release}{'  (default)' if kernel in default else ''}")
+    return 0
+
+
+def _as_json(results: Sequence[KernelResult]) -> str:
+    return json.dumps([dataclasses.asdict(result) for result in results], indent=1, default=str)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 when nothing failed, 1 when something did, 2 when nothing can be run."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    border = words.index("--") if "--" in words else len(words)
+    options, pytest_arguments = _parser().parse_args(words[:border]), words[border + 1 :]
+    plan = Plan(options.suite, options.job, options.all, pytest_arguments)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    try:
+        if options.list:
+            return _list()
+        chosen = _choose(options.kernel)
+        if CONFORMANCE in options.suite:
+            prepare_conformance()
+        with _Bar(console) as bar:
+            results = [
+                _run(
+                    HOST if kernel is None else kernel.series,
+                    kernel,
+                    jobs(plan, 1.0 if kernel is None else options.slowness),
+                    options,
+                    bar,
+                )
+                for kernel in chosen
+            ]
+    except UnavailableError as error:
+        print(f"tools/kernels: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    show(console, results)
+    if options.json:
+        options.json.write_text(_as_json(results))
+    total = sum((result.total() for result in results), Outcome())
+    print(total)
+    unavailable = any(result.unavailable for result in results)
+    return 1 if total.failed or unavailable or not total.passed else 0
