@@ -57,12 +57,16 @@ class Tracing:
         sys.settrace(self.previous)
 
 
+# Between two signals a loop has to get something done, also on an emulated machine.
+STORM_SECONDS = 0.0003 * float(os.environ.get("UC_TEST_SLOWNESS", "1"))
+
+
 class Storm:
     """Real signals whose handler interrupts the loop's own code, wherever it is."""
 
     def __enter__(self):
         self.previous = signal.signal(signal.SIGALRM, self.strike)
-        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0003)
+        signal.setitimer(signal.ITIMER_REAL, STORM_SECONDS, STORM_SECONDS)
 
     def strike(self, _signum, frame):
         if is_loops_own(frame):
