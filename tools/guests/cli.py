@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -196,6 +197,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, pytest_arguments = _parser().parse_args(words[:border]), words[border + 1 :]
     plan = Plan(options.suite, options.job, options.all, pytest_arguments)
     console = Console(width=None if sys.stdout.isatty() else 120)
+    # ended from outside, it takes its guest along
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if options.list:
             return _list()
