@@ -47,6 +47,7 @@ enum {
     UCI_OPERATION_FIXED = 4,     /* READ, WRITE: `address` lies in the registered pool */
     UCI_OPERATION_WHOLE = 8,     /* SEND, SENDMSG: a stream; better all of it than a part */
     UCI_OPERATION_KEPT = 16,     /* the descriptor stays with the ring until forget() */
+    UCI_OPERATION_NOW = 32,      /* RECV, RECVMSG: -EAGAIN instead of waiting */
 };
 
 struct uci_operation {

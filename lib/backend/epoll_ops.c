@@ -140,6 +140,10 @@ static void start_receive(struct uci_epoll_op *op)
     uint64_t user_data = o->user_data;
     struct uci_epoll *epoll = op->epoll;
 
+    if (o->shape & UCI_OPERATION_NOW) {
+        uci_epoll_end(op, uci_epoll_call(op, 0));
+        return;
+    }
     uci_epoll_wait_or_end(op, o->fd, EPOLLIN);
     if (first && uci_epoll_table_find(epoll, user_data) == op)
         (void)uci_epoll_resume(op, 0);

@@ -88,11 +88,12 @@ static void prepare_recv(struct uci_uring *uring, struct io_uring_sqe *sqe,
 {
     void *address = (void *)(uintptr_t)o->address;
     bool bundle = (uring->base.features & UC_FEATURE_RECV_BUNDLE) != 0;
+    int flags = o->shape & UCI_OPERATION_NOW ? MSG_DONTWAIT : 0;
 
     if (o->op == UCI_OP_RECVMSG)
-        io_uring_prep_recvmsg(sqe, o->fd, address, 0);
+        io_uring_prep_recvmsg(sqe, o->fd, address, (unsigned)flags);
     else
-        io_uring_prep_recv(sqe, o->fd, address, o->length, 0);
+        io_uring_prep_recv(sqe, o->fd, address, o->length, flags);
     if (o->shape & UCI_OPERATION_PROVIDED) {
         sqe->flags |= IOSQE_BUFFER_SELECT;
         sqe->buf_group = UCI_URING_BUFFER_GROUP;

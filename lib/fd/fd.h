@@ -45,6 +45,8 @@ struct uc_fd {
     uint8_t read_kind;    /* UCI_KIND_RECV or UCI_KIND_ACCEPT */
     uint32_t once_bytes;  /* of uc_fd_recv_once(); 0: until stopped */
     uint32_t read_buffer; /* given to a receive where the kernel does not choose one */
+    bool dry;             /* nothing may be there: such a receive waits before it gets a buffer */
+    bool awaits_data;     /* what is armed is that wait */
     int32_t end_result;   /* why the read side ended */
     int32_t kept_error;   /* of a datagram socket, to be told before what was kept; 0: none */
     uint64_t credit_bytes;

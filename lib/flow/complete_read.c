@@ -188,6 +188,8 @@ static enum uci_read_input input_of(uc_fd *fd, const struct uci_completion *comp
     enum uci_read_input data =
         completion->flags & UCI_COMPLETION_MORE ? UCI_READ_DATA : UCI_READ_LAST;
 
+    if (fd->awaits_data)
+        return UCI_READ_BROKEN;
     if (completion->result > 0 || fd->read_kind == UCI_KIND_ACCEPT || is_datagram(fd))
         if (completion->result >= 0)
             return data;
@@ -227,6 +229,9 @@ void uci_flow_complete_read(uc_fd *fd, const struct uci_completion *completion)
     enum uci_read_input input = input_of(fd, completion);
     struct uci_read_step step;
 
+    /* After a wait the receive is tried; it tells also why the wait has failed. */
+    fd->dry = !fd->awaits_data || uci_flow_is_interruption(completion->result);
+    fd->awaits_data = false;
     fd->ring->stats.no_buffers += completion->result == -ENOBUFS;
     if (fd->life > UC_FD_HALF_CLOSED) {
         drop(fd, &payload, completion->result);

@@ -5,6 +5,7 @@
  * of credit comes back to the list with the completion that returns the credit; what cannot be
  * armed for want of a buffer stays on it.
  */
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,27 +125,53 @@ static int prepare_message(uc_fd *fd, struct uci_operation *operation)
     return 0;
 }
 
-/* The buffer of a receive: chosen by the kernel when data is there, or by us beforehand. */
-static int prepare_buffer(uc_fd *fd, struct uci_operation *operation)
+/* Whether the kernel chooses buffers; not of a single one, which others may need. */
+static bool may_provide(const uc_ring *ring)
+{
+    return (ring->backend->features & UC_FEATURE_BUFFER_RING) && ring->pool->max > 1;
+}
+
+/* A buffer of our choice. One that waits for data would be kept from others, perhaps for ever: so
+ * we wait without, and the receive itself does not. */
+static int choose_buffer(uc_fd *fd, struct uci_operation *operation)
+{
+    uc_pool *pool = fd->ring->pool;
+    int r;
+
+    fd->awaits_data = fd->dry;
+    if (fd->dry)
+        return 0;
+    r = uci_pool_take(pool, &fd->read_buffer);
+    if (r < 0)
+        return r;
+    operation->shape = UCI_OPERATION_NOW;
+    operation->address = (uint64_t)(uintptr_t)(pool->base + uci_pool_offset(pool, fd->read_buffer));
+    operation->length = pool->buffer_bytes;
+    return 0;
+}
+
+/* The buffer of a receive: chosen by the kernel when data is there, or by us. */
+static int prepare_receive(uc_fd *fd, struct uci_operation *operation)
 {
     uc_ring *ring = fd->ring;
     bool datagram = fd->flags & UC_FD_DATAGRAM;
     /* A single datagram receive has no room for the address in a provided buffer. */
     bool multishot = uses(fd, UC_FEATURE_MULTISHOT_RECV) && !fd->once_bytes;
-    bool provided = uses(fd, UC_FEATURE_BUFFER_RING) && (multishot || !datagram);
     int r;
 
-    if (provided) {
+    if (may_provide(ring) && (multishot || !datagram)) {
         if (!ring->provided)
             return -ENOBUFS;
         operation->shape = UCI_OPERATION_PROVIDED | (multishot ? UCI_OPERATION_MULTISHOT : 0);
     } else {
-        r = uci_pool_take(ring->pool, &fd->read_buffer);
+        r = choose_buffer(fd, operation);
         if (r < 0)
             return r;
-        operation->address =
-            (uint64_t)(uintptr_t)(ring->pool->base + uci_pool_offset(ring->pool, fd->read_buffer));
-        operation->length = ring->pool->buffer_bytes;
+    }
+    if (fd->awaits_data) {
+        operation->op = UCI_OP_POLL;
+        operation->flags = POLLIN;
+        return 0;
     }
     if (fd->once_bytes)
         operation->length =
@@ -171,7 +198,7 @@ static int arm_read(uc_fd *fd)
         if (uses(fd, UC_FEATURE_MULTISHOT_ACCEPT) && !(fd->flags & UC_FD_SHARED))
             operation.shape = UCI_OPERATION_MULTISHOT;
     } else {
-        r = prepare_buffer(fd, &operation);
+        r = prepare_receive(fd, &operation);
     }
     if (r == 0)
         r = arm(fd, fd->read_kind, &operation);
@@ -182,6 +209,7 @@ static int arm_read(uc_fd *fd)
     if (fd->read_buffer != UCI_BUFFER_NONE)
         uci_pool_recycle(fd->ring->pool, fd->read_buffer);
     fd->read_buffer = UCI_BUFFER_NONE;
+    fd->awaits_data = false;
     if (r != -ENOBUFS && r != -ENOMEM)
         return r;
     fd->ring->starved = true;
@@ -245,11 +273,10 @@ static void provide(uc_ring *ring)
 {
     uint32_t wanted = ring->attached_count + PROVIDED_SPARE, max = ring->pool->max, buffer;
 
-    if (!(ring->backend->features & UC_FEATURE_BUFFER_RING))
+    if (!may_provide(ring))
         return;
     /* Not all: some operations and leases choose a buffer themselves. */
-    if (max > 1)
-        max -= (max + 3) / 4;
+    max -= (max + 3) / 4;
     if (wanted > max)
         wanted = max;
     while (ring->provided < wanted && uci_pool_can_take(ring->pool) &&

@@ -358,6 +358,9 @@ static void pieces_side_by_side_come_as_one_record_when_asked_for(void **state)
     plain_records = records_of(t, &plain, 40000, &plain_kept);
     gathered_records = records_of(t, &gathered, 40000, &gathered_kept);
     assert_int_equal(plain_kept, plain_records);
+    /* Buffers that libuc chooses one by one do not lie side by side. */
+    if (uct_is_uring(t) && !(uct_info(t->ring).features & UC_FEATURE_MULTISHOT_RECV))
+        return;
     assert_true(gathered_records < plain_records);
     assert_true(gathered_kept < gathered_records);
 }

@@ -84,6 +84,25 @@ static void a_paused_receiver_does_not_starve_for_ever(void **state)
     UCT_UNTIL(t, paused.sink->received == sent && other.sink->received == also);
 }
 
+static void idle_receivers_keep_no_buffer_from_others(void **state)
+{
+    struct uct *t = *state;
+    struct uct_link links[10];
+    uint64_t sent[10] = {0};
+
+    for (int i = 0; i < 10; i++) {
+        links[i] = uct_link(t, NULL, 0);
+        assert_int_equal(uc_fd_recv_start(links[i].sink->fd), 0);
+        uct_turn(t, 0);
+    }
+    for (int i = 0; i < 30; i++) {
+        struct uct_link *link = &links[i * 7 % 10];
+
+        uct_write_all(link->peer, 0, &sent[i * 7 % 10], 5000);
+        UCT_UNTIL(t, link->sink->received == sent[i * 7 % 10]);
+    }
+}
+
 /* The piece that is asked for is smaller than what was kept, and no buffer is free for it. */
 static void a_piece_of_what_was_kept_needs_no_other_buffer(void **state)
 {
@@ -274,6 +293,8 @@ int main(void)
         UCT_WITH(a_paused_receiver_does_not_starve_for_ever, "one", &one_buffer),
         UCT_WITH(a_paused_receiver_does_not_starve_for_ever, "not deferred",
                  &one_buffer_not_deferred),
+        UCT_WITH(idle_receivers_keep_no_buffer_from_others, "one", &one_buffer),
+        UCT_WITH(idle_receivers_keep_no_buffer_from_others, "one, chosen", &one_chosen_buffer),
         UCT_WITH(a_piece_of_what_was_kept_needs_no_other_buffer, "not deferred",
                  &one_buffer_not_deferred),
         UCT_WITH(a_small_completion_queue_loses_nothing, "", &small_queue),
