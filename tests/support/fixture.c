@@ -103,11 +103,31 @@ bool uct_is_uring(struct uct *t)
     return uct_info(t->ring).backend == UC_BACKEND_URING;
 }
 
+/* Only in memory of our own (Linux 6.10) what a send had done outlives the move. */
+bool uct_moves_whole(struct uct *t)
+{
+    struct uc_probe probe = {.size = sizeof(probe)};
+    const char *off = getenv("UC_DISABLE");
+
+    if (!uct_is_uring(t))
+        return true;
+    if (off && (strstr(off, "own-memory") || strstr(off, "all")))
+        return false;
+    return uc_probe(&probe) == 0 &&
+           (probe.kernel_major > 6 || (probe.kernel_major == 6 && probe.kernel_minor >= 10));
+}
+
 bool uct_has_cost(struct uct *t, uint64_t entries_before, uint64_t expected)
 {
     uint64_t entries = uct_stats(t).kernel_entries - entries_before;
 
-    return uct_sqpoll_is_forced() ? entries <= expected : entries == expected;
+    uint64_t features = uct_info(t->ring).features;
+    bool shows_news = features & (UC_FEATURE_DEFER_TASKRUN | UC_FEATURE_COOP_TASKRUN);
+
+    if (uct_sqpoll_is_forced())
+        return entries <= expected;
+    /* Task work that does not show itself is asked for in vain, or has been done already. */
+    return entries == expected || (uct_is_uring(t) && !shows_news);
 }
 
 #define EXPECT(condition)                                                                          \

@@ -82,7 +82,8 @@ struct uct *uct_open(const struct uct_options *options);
 bool uct_close(struct uct *t); /* whether nothing stayed behind */
 struct uc_ring_stats uct_stats(struct uct *t);
 struct uc_ring_info uct_info(uc_ring *ring);
-bool uct_is_uring(struct uct *t); /* not what stands in for it */
+bool uct_moves_whole(struct uct *t); /* a ring's sends go on after a move to another thread */
+bool uct_is_uring(struct uct *t);    /* not what stands in for it */
 /* Whether that many system calls are right: with SQPOLL it may be fewer. */
 bool uct_has_cost(struct uct *t, uint64_t entries_before, uint64_t expected);
 int uct_count_fds(void);
