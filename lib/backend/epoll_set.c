@@ -17,6 +17,7 @@
  * likely, and then costs nothing. It goes when it is reported in vain, or with forget().
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -112,7 +113,8 @@ int uci_epoll_wait_for(struct uci_epoll_op *op, int fd, uint32_t wants)
     struct uci_epoll_node *node;
     int r;
 
-    if (fd < 0)
+    /* What is known of numbers is a table: no room is made for one that is none. */
+    if (fd < 0 || (!node_at(op->epoll, fd) && fcntl(fd, F_GETFD) < 0))
         return -EBADF;
     node = make_node(op->epoll, fd);
     if (!node)

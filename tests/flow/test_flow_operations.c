@@ -208,8 +208,14 @@ static void bad_input_is_refused(void **state)
     assert_int_equal(uc_op_statx(t->ring, AT_FDCWD, "/", 0, 0, NULL, 0, &op), -EINVAL);
     assert_int_equal(uct_stats(t).submissions, 0);
     assert_int_equal(op, 42);
-    assert_int_equal(uc_op_read(t->ring, 12345, &byte, 1, 0, 9, &op), 0);
-    assert_int_equal(uct_outcome(t, 9), -EBADF);
+    for (int i = 0; i < 4; i++) {
+        static const int numbers[] = {12345, 65536, 1 << 24, INT32_MAX};
+
+        assert_int_equal(uc_op_read(t->ring, numbers[i], &byte, 1, 0, 9, &op), 0);
+        assert_int_equal(uct_outcome(t, 9), -EBADF);
+        assert_int_equal(uc_op_write(t->ring, numbers[i], &byte, 1, 0, 9, &op), 0);
+        assert_int_equal(uct_outcome(t, 9), -EBADF);
+    }
 }
 
 /* Tear-down counts descriptors: what was opened for nobody must be closed. */
