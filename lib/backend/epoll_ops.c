@@ -14,6 +14,9 @@
 /* A listening Unix socket with a full queue refuses at once and tells nobody when there is room. */
 #define CONNECT_AGAIN_NS UINT64_C(5000000)
 
+/* What poll(2) can ask for; the bits above are epoll's orders. */
+#define POLLED UINT32_C(0xffff)
+
 static struct uci_epoll_op *take_op(struct uci_epoll *epoll, const struct uci_operation *operation)
 {
     struct uci_epoll_op *op = epoll->free_ops;
@@ -79,7 +82,7 @@ void uci_epoll_wait_or_end(struct uci_epoll_op *op, int fd, uint32_t wants)
     else if (r != -EPERM)
         uci_epoll_end(op, r);
     else if (!uci_epoll_resume(op, 0))
-        uci_epoll_end(op, -EAGAIN);
+        uci_epoll_end(op, op->operation.op == UCI_OP_POLL ? -EINVAL : -EAGAIN);
 }
 
 /* One that is non-blocking is not waited for, as in io_uring. */
@@ -164,7 +167,7 @@ static void start(struct uci_epoll_op *op)
         start_receive(op);
         break;
     case UCI_OP_POLL:
-        uci_epoll_wait_or_end(op, o->fd, o->flags);
+        uci_epoll_wait_or_end(op, o->fd, (o->flags & POLLED) | EPOLLERR);
         break;
     case UCI_OP_SEND:
     case UCI_OP_SENDMSG:

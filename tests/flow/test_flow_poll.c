@@ -1,6 +1,7 @@
 /* Waiting for readiness. */
 #include <errno.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -140,6 +141,52 @@ static void bad_masks_and_states_are_refused(void **state)
     assert_int_equal(uc_fd_poll_stop(sink->fd), 0);
 }
 
+/* A file is always ready for reading and writing, and never for anything else. */
+static void what_a_file_can_never_be_ready_for_is_an_error(void **state)
+{
+    struct uct *t = *state;
+    struct uct_sink *sink = uct_attach(t, memfd_create("poll", MFD_CLOEXEC), NULL);
+
+    assert_int_equal(uc_fd_poll(sink->fd, POLLIN), 0);
+    UCT_UNTIL(t, sink->polls == 1);
+    assert_int_equal(sink->poll_result, POLLIN);
+    assert_int_equal(uc_fd_poll(sink->fd, POLLPRI), 0);
+    UCT_UNTIL(t, sink->polls == 2);
+    assert_int_equal(sink->poll_result, -EINVAL);
+}
+
+static void a_poll_for_nothing_but_errors_waits_for_them(void **state)
+{
+    struct uct *t = *state;
+    struct uct_link link = uct_link(t, NULL, 0);
+
+    assert_int_equal(uc_fd_poll(link.sink->fd, POLLERR), 0);
+    uct_turn(t, 0);
+    assert_int_equal(link.sink->polls, 0);
+    uct_reset(t, link.peer);
+    UCT_UNTIL(t, link.sink->polls == 1);
+    assert_true(link.sink->poll_result & POLLERR);
+}
+
+static void a_poll_leaves_what_else_waits_alone(void **state)
+{
+    struct uct *t = *state;
+    struct uct_link link = uct_link(t, NULL, 0);
+    uint64_t sent = 0;
+
+    assert_int_equal(uc_fd_recv_start(link.sink->fd), 0);
+    uct_turn(t, 0);
+    for (uint32_t bit = 28; bit < 32; bit++) {
+        assert_int_equal(uc_fd_poll(link.sink->fd, POLLRDHUP | UINT32_C(1) << bit), 0);
+        for (uint32_t i = 0; i < 3; i++) {
+            uct_write_all(link.peer, 0, &sent, 10);
+            UCT_UNTIL(t, link.sink->received == sent);
+        }
+    }
+    assert_int_equal(shutdown(link.peer, SHUT_WR), 0);
+    UCT_UNTIL(t, link.sink->polls && link.sink->ends);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +197,9 @@ int main(void)
         UCT(polls_and_receives_of_one_descriptor_do_not_mix),
         UCT(a_poll_is_called_off_by_close),
         UCT(bad_masks_and_states_are_refused),
+        UCT(what_a_file_can_never_be_ready_for_is_an_error),
+        UCT(a_poll_for_nothing_but_errors_waits_for_them),
+        UCT(a_poll_leaves_what_else_waits_alone),
     };
 
     return UCT_RUN("poll", tests);
