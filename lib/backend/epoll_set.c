@@ -10,7 +10,7 @@
  *   - Reports are level-triggered, so nothing has to be remembered between two looks. But an error
  *     that no call takes away, or a wake-up that another process has served, would be reported for
  *     ever: after some fruitless reports in a row the descriptor is watched for edges only, until
- *     something moves again; and if that does not help, the set is made anew.
+ *     something moves again.
  *   - Errors and hang-ups are reported unasked. A descriptor that nobody waits for is taken out.
  *
  * A registration for receiving may outlive the operation (UCI_OPERATION_KEPT): the next one is
@@ -28,7 +28,6 @@
 
 #define EVENTS_AT_ONCE 128
 #define FRUITLESS_EDGES 8
-#define FRUITLESS_RENEW 16
 #define BELL UINT64_MAX
 
 #ifndef __NR_epoll_pwait2
@@ -71,32 +70,41 @@ static int add_to_set(int set, int fd, uint32_t mask, uint64_t tag)
     return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
-/* Have the set report @mask of a descriptor; 0 takes it out. */
-static int watch(struct uci_epoll *epoll, int fd, struct uci_epoll_node *node, uint32_t mask)
+static int control(struct uci_epoll *epoll, int change, int fd, const struct uci_epoll_node *node,
+                   uint32_t mask)
 {
     struct epoll_event event = {
         .events = mask,
         .data.u64 = (uint64_t)node->life << 32 | (uint32_t)fd,
     };
+
+    return epoll_ctl(epoll->set, change, fd, &event) < 0 ? -errno : 0;
+}
+
+/* Have the set report @mask of a descriptor; 0 takes it out. Negative: it is not in the set. */
+static int watch(struct uci_epoll *epoll, int fd, struct uci_epoll_node *node, uint32_t mask)
+{
     int r;
 
     if (mask == node->mask)
         return 0;
+    if (node->mask) {
+        r = control(epoll, mask ? EPOLL_CTL_MOD : EPOLL_CTL_DEL, fd, node, mask);
+        node->mask = r < 0 ? 0 : mask;
+        if (r == 0)
+            return 0;
+        /* The number was closed. What was registered is gone, or goes on in an earlier life. */
+        node->life++;
+    }
     if (!mask)
-        r = epoll_ctl(epoll->set, EPOLL_CTL_DEL, fd, &event);
-    else if (node->mask)
-        r = epoll_ctl(epoll->set, EPOLL_CTL_MOD, fd, &event);
-    else
-        r = epoll_ctl(epoll->set, EPOLL_CTL_ADD, fd, &event);
-    /* The number was closed and is another file's by now, or a stranger has been here. */
-    if (r < 0 && mask && errno == ENOENT)
-        r = epoll_ctl(epoll->set, EPOLL_CTL_ADD, fd, &event);
-    else if (r < 0 && mask && errno == EEXIST)
-        r = epoll_ctl(epoll->set, EPOLL_CTL_MOD, fd, &event);
-    if (r < 0 && mask)
-        return -errno;
-    node->mask = mask;
-    return 0;
+        return 0;
+    r = control(epoll, EPOLL_CTL_ADD, fd, node, mask);
+    /* It has its old number back. */
+    if (r == -EEXIST)
+        r = control(epoll, EPOLL_CTL_MOD, fd, node, mask);
+    if (r == 0)
+        node->mask = mask;
+    return r;
 }
 
 static uint32_t wanted_of(const struct uci_epoll_node *node)
@@ -154,6 +162,12 @@ void uci_epoll_wait_no_more(struct uci_epoll_op *op)
     op->waits_on = -1;
 }
 
+static void end_waiting(struct uci_epoll_node *node, int32_t result)
+{
+    while (!uci_list_is_empty(&node->waiting))
+        uci_epoll_end(UCI_CONTAINER(node->waiting.next, struct uci_epoll_op, waiting), result);
+}
+
 void uci_epoll_forget(struct uci_backend *backend, int fd)
 {
     struct uci_epoll *epoll = uci_epoll_of(backend);
@@ -161,30 +175,37 @@ void uci_epoll_forget(struct uci_backend *backend, int fd)
 
     if (!node)
         return;
+    end_waiting(node, -ECANCELED);
     (void)watch(epoll, fd, node, 0);
     node->life++;
     node->kept = false;
     node->fruitless = 0;
 }
 
+/* As watch(); what waits for a descriptor that is no longer there ends. */
+static void watch_again(struct uci_epoll *epoll, int fd, struct uci_epoll_node *node, uint32_t mask)
+{
+    int r = watch(epoll, fd, node, mask);
+
+    if (r < 0)
+        end_waiting(node, r);
+}
+
 /* What comes of a report that moved something, or did not. */
 static void judge(struct uci_epoll *epoll, int fd, struct uci_epoll_node *node, uint32_t ready,
                   bool moved)
 {
-    uint32_t wanted = wanted_of(node), surplus = ready & ~wanted & (EPOLLIN | EPOLLPRI | EPOLLOUT);
+    uint32_t wanted = wanted_of(node);
 
     node->fruitless = moved ? 0 : node->fruitless + 1;
-    if (!wanted || surplus) {
-        (void)watch(epoll, fd, node, wanted);
-    } else if (moved) {
-        if (node->mask & EPOLLET)
-            (void)watch(epoll, fd, node, node->mask & ~(uint32_t)EPOLLET);
-    } else if (node->fruitless == FRUITLESS_EDGES) {
-        (void)watch(epoll, fd, node, node->mask | EPOLLET);
-    } else if (node->fruitless >= FRUITLESS_RENEW) {
-        epoll->renew = true;
-        node->fruitless = 0;
-    }
+    if (moved && node->kept)
+        wanted |= node->mask & EPOLLIN;
+    if (!wanted || (ready & ~wanted & (EPOLLIN | EPOLLPRI | EPOLLOUT)))
+        watch_again(epoll, fd, node, wanted);
+    else if (moved && (node->mask & EPOLLET))
+        watch_again(epoll, fd, node, node->mask & ~(uint32_t)EPOLLET);
+    else if (node->fruitless >= FRUITLESS_EDGES)
+        watch_again(epoll, fd, node, node->mask | EPOLLET);
 }
 
 static void report(struct uci_epoll *epoll, const struct epoll_event *event)
@@ -251,7 +272,7 @@ static void renew(struct uci_epoll *epoll)
         if (!mask)
             continue;
         node->mask = 0;
-        (void)watch(epoll, (int)i, node, wanted_of(node));
+        watch_again(epoll, (int)i, node, wanted_of(node));
     }
 }
 
