@@ -11,8 +11,8 @@
 #include "backend/epoll.h"
 #include "base/clock.h"
 
-/* A listening Unix socket with a full queue refuses at once and tells nobody when there is room. */
-#define CONNECT_AGAIN_NS UINT64_C(5000000)
+/* A Unix socket with a full queue tells nobody but its peer when there is room. */
+#define TRY_AGAIN_NS UINT64_C(5000000)
 
 /* What poll(2) can ask for; the bits above are epoll's orders. */
 #define POLLED UINT32_C(0xffff)
@@ -212,15 +212,19 @@ static bool is_sending(const struct uci_operation *o)
     return o->op == UCI_OP_SEND || o->op == UCI_OP_SENDMSG || o->op == UCI_OP_CONNECT;
 }
 
-static bool connect_again_later(struct uci_epoll_op *op)
+/* Room that is told of and is not there is not the sender's to wait for, but the receiver's. */
+static void wait_for_room(struct uci_epoll_op *op, uint32_t ready)
 {
-    if (op->operation.op != UCI_OP_CONNECT || op->connecting)
-        return false;
-    if (uci_epoll_timer_add(op, uci_clock_now_ns() + CONNECT_AGAIN_NS) < 0)
+    if (!(ready & EPOLLOUT) && (op->operation.op != UCI_OP_CONNECT || op->connecting)) {
+        if (op->waits_on < 0)
+            uci_epoll_wait_or_end(op, op->operation.fd, EPOLLOUT);
+        return;
+    }
+    uci_epoll_wait_no_more(op);
+    if (uci_epoll_timer_add(op, uci_clock_now_ns() + TRY_AGAIN_NS) < 0)
         uci_epoll_end(op, -EAGAIN);
     else
         uci_epoll_table_add(op);
-    return true;
 }
 
 bool uci_epoll_resume(struct uci_epoll_op *op, uint32_t ready)
@@ -244,8 +248,8 @@ bool uci_epoll_resume(struct uci_epoll_op *op, uint32_t ready)
         uci_epoll_end(op, result);
         return true;
     }
-    if (op->waits_on < 0 && is_sending(o) && !connect_again_later(op))
-        uci_epoll_wait_or_end(op, o->fd, EPOLLOUT);
+    if (is_sending(o))
+        wait_for_room(op, ready);
     return false;
 }
 

@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "masks.h"
@@ -303,6 +304,35 @@ static void a_flood_larger_than_the_pool_is_received_as_far_as_the_socket_kept_i
     UCT_UNTIL(t, sink->datagrams == 100);
 }
 
+/* The sender's own room says nothing of the receiver's. */
+static void a_datagram_to_a_full_unix_socket_waits_until_it_has_room(void **state)
+{
+    const struct sockaddr_un nameless = {.sun_family = AF_UNIX};
+    const int type = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+    struct uct *t = *state;
+    struct uct_sink *sink = uct_attach(t, socket(AF_UNIX, type, 0), &datagrams);
+    int receiver = uct_peer(t, socket(AF_UNIX, type, 0));
+    int other = uct_peer(t, socket(AF_UNIX, type, 0));
+    struct sockaddr_un to;
+    socklen_t bytes = sizeof(to);
+    char what = 0;
+    uint64_t entries;
+
+    /* A name that the kernel chooses. */
+    assert_int_equal(bind(receiver, (const struct sockaddr *)&nameless, sizeof(sa_family_t)), 0);
+    assert_int_equal(getsockname(receiver, (struct sockaddr *)&to, &bytes), 0);
+    while (sendto(other, "o", 1, 0, (struct sockaddr *)&to, bytes) == 1)
+        ;
+    assert_true(uc_fd_send_to(sink->fd, "m", 1, &to, bytes) > 0);
+    entries = uct_stats(t).kernel_entries;
+    uct_turn(t, 50000000);
+    assert_in_range(uct_stats(t).kernel_entries - entries, 1, 100); /* not as many as there can be */
+    while (recv(receiver, &what, 1, 0) == 1)
+        assert_int_equal(what, 'o');
+    UCT_PUMP(t, (void)(recv(receiver, &what, 1, 0) + 1), what == 'm');
+    assert_int_equal(sink->failed, 0);
+}
+
 int main(void)
 {
     static const struct uct_options tiny = {
@@ -320,6 +350,7 @@ int main(void)
         UCT_EVERYWHERE(an_error_of_the_socket_does_not_end_receiving),
         UCT_EVERYWHERE(datagrams_that_arrive_after_stop_come_first),
         UCT(boundaries_and_limits_are_checked),
+        UCT(a_datagram_to_a_full_unix_socket_waits_until_it_has_room),
         UCT_EVERYWHERE(a_flood_larger_than_the_pool_is_received_as_far_as_the_socket_kept_it),
         UCT_WITH(a_flood_larger_than_the_pool_is_received_as_far_as_the_socket_kept_it,
                  "with one buffer", &tiny),
