@@ -121,8 +121,9 @@ struct uci_backend_table {
     void (*forget)(struct uci_backend *backend, int fd);
     /* A descriptor that polls readable while completions wait. */
     int (*poll_fd)(struct uci_backend *backend);
-    /* One for another loop to sleep on, and: let it become readable when a completion arrives. */
-    int (*new_event_fd)(void);
+    /* One for another loop to sleep on, also for @wake_fd unless the ring writes to it itself; and:
+     * let it become readable when a completion arrives. */
+    int (*new_event_fd)(int wake_fd);
     int (*set_event_fd)(struct uci_backend *backend, int event_fd);
     /* Any thread, nobody else using it: tell the kernel to end everything. Completions that this
      * causes can still be reaped. */

@@ -49,6 +49,7 @@ static void epoll_free(struct uci_backend *backend, bool in_child)
         uci_workers_free(epoll->workers, in_child);
     close_one(&epoll->set);
     close_one(&epoll->bell);
+    close_one(&epoll->alarm);
     close_one(&epoll->fronts[UCI_EPOLL_OWN_FRONT]);
     for (uint32_t i = 0; i < epoll->node_count; i++)
         free(epoll->nodes[i]);
@@ -122,7 +123,7 @@ static int epoll_open(const struct uci_backend_options *options, struct uc_ring_
     epoll->base.features = abilities(options);
     epoll->base.completions_max = UINT32_MAX;
     epoll->pool = options->pool;
-    epoll->set = epoll->bell = -1;
+    epoll->set = epoll->bell = epoll->alarm = -1;
     epoll->fronts[UCI_EPOLL_OWN_FRONT] = epoll->fronts[UCI_EPOLL_GIVEN_FRONT] = -1;
     r = open_parts(epoll, options);
     if (r < 0) {
@@ -149,24 +150,15 @@ static int epoll_poll_fd(struct uci_backend *backend)
         return -EBADF;
     if (fd >= 0)
         return fd;
-    fd = epoll_create1(EPOLL_CLOEXEC);
+    fd = uci_epoll_new_front(-1);
     if (fd < 0)
-        return -errno;
+        return fd;
     r = uci_epoll_front(epoll, UCI_EPOLL_OWN_FRONT, fd);
     if (r < 0) {
         close(fd);
         return r;
     }
-    if (epoll->completion_count)
-        uci_epoll_show_completions(epoll);
     return fd;
-}
-
-static int epoll_new_event_fd(void)
-{
-    int fd = epoll_create1(EPOLL_CLOEXEC);
-
-    return fd < 0 ? -errno : fd;
 }
 
 static int epoll_set_event_fd(struct uci_backend *backend, int event_fd)
@@ -184,7 +176,7 @@ const struct uci_backend_table uci_backend_epoll = {
     .provide = uci_epoll_provide,
     .forget = uci_epoll_forget,
     .poll_fd = epoll_poll_fd,
-    .new_event_fd = epoll_new_event_fd,
+    .new_event_fd = uci_epoll_new_front,
     .set_event_fd = epoll_set_event_fd,
     .stop = epoll_stop,
     .is_stopped = epoll_is_stopped,

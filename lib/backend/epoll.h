@@ -50,6 +50,8 @@ struct uci_epoll {
     int set;  /* epoll(7) */
     int bell; /* an eventfd in the set: work has finished, or completions wait in memory */
     int fronts[UCI_EPOLL_FRONTS]; /* -1: none */
+    int alarm;                    /* a timerfd in the set, once there is a front; -1: none */
+    uint64_t alarm_at;            /* 0: it is off */
     bool skipped;                 /* the last entry did not look at the set */
     bool renew;                   /* something is in the set that goes only with the set */
     bool coarse;                  /* no epoll_pwait2(): whole milliseconds */
@@ -134,8 +136,15 @@ void uci_epoll_wait_no_more(struct uci_epoll_op *op);
 bool uci_epoll_is_kept(const struct uci_epoll *epoll, int fd);
 void uci_epoll_forget(struct uci_backend *backend, int fd);
 int uci_epoll_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns);
-void uci_epoll_show_completions(struct uci_epoll *epoll); /* to who sleeps on a front */
+
+/* epoll_fronts.c: what another loop sleeps on. */
+#define UCI_EPOLL_ALARM (UINT64_MAX - 1) /* its tag in the set */
+int uci_epoll_new_front(int wake_fd);
 int uci_epoll_front(struct uci_epoll *epoll, int which, int fd);
+int uci_epoll_add_to_set(int set, int fd, uint64_t tag);
+int uci_epoll_show_set(struct uci_epoll *epoll, int set); /* on all fronts */
+void uci_epoll_show_completions(struct uci_epoll *epoll);
+void uci_epoll_show_next_time(struct uci_epoll *epoll);
 
 /* epoll_timers.c */
 int uci_epoll_timer_add(struct uci_epoll_op *op, uint64_t deadline);

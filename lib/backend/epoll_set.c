@@ -63,13 +63,6 @@ static struct uci_epoll_node *make_node(struct uci_epoll *epoll, int fd)
     return epoll->nodes[fd] = node;
 }
 
-static int add_to_set(int set, int fd, uint32_t mask, uint64_t tag)
-{
-    struct epoll_event event = {.events = mask, .data.u64 = tag};
-
-    return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
-}
-
 static int control(struct uci_epoll *epoll, int change, int fd, const struct uci_epoll_node *node,
                    uint32_t mask)
 {
@@ -245,10 +238,9 @@ int uci_epoll_set_open(struct uci_epoll *epoll)
 
     if (set < 0)
         return -errno;
-    r = add_to_set(set, epoll->bell, EPOLLIN, BELL);
-    for (int i = 0; i < UCI_EPOLL_FRONTS && r == 0; i++)
-        if (epoll->fronts[i] >= 0)
-            r = add_to_set(epoll->fronts[i], set, EPOLLIN, 0);
+    r = uci_epoll_add_to_set(set, epoll->bell, BELL);
+    if (r == 0)
+        r = uci_epoll_show_set(epoll, set);
     if (r < 0) {
         close(set);
         return r;
@@ -274,25 +266,6 @@ static void renew(struct uci_epoll *epoll)
         node->mask = 0;
         watch_again(epoll, (int)i, node, wanted_of(node));
     }
-}
-
-int uci_epoll_front(struct uci_epoll *epoll, int which, int fd)
-{
-    int r = add_to_set(fd, epoll->set, EPOLLIN, 0);
-
-    if (r == 0)
-        epoll->fronts[which] = fd;
-    return r;
-}
-
-void uci_epoll_show_completions(struct uci_epoll *epoll)
-{
-    const uint64_t one = 1;
-
-    if (epoll->fronts[UCI_EPOLL_OWN_FRONT] < 0 && epoll->fronts[UCI_EPOLL_GIVEN_FRONT] < 0)
-        return;
-    while (write(epoll->bell, &one, sizeof(one)) < 0 && errno == EINTR)
-        ;
 }
 
 static int wait_for_events(struct uci_epoll *epoll, struct epoll_event *events, int64_t timeout_ns)
@@ -328,7 +301,7 @@ static int look(struct uci_epoll *epoll, int64_t timeout_ns)
     for (int i = 0; i < n; i++)
         if (events[i].data.u64 == BELL)
             hear_bell(epoll);
-        else
+        else if (events[i].data.u64 != UCI_EPOLL_ALARM)
             report(epoll, &events[i]);
     if (epoll->renew)
         renew(epoll);
@@ -336,9 +309,8 @@ static int look(struct uci_epoll *epoll, int64_t timeout_ns)
     return n < 0 ? n : 0;
 }
 
-int uci_epoll_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns)
+static int enter(struct uci_epoll *epoll, bool wait, int64_t timeout_ns)
 {
-    struct uci_epoll *epoll = uci_epoll_of(backend);
     uint64_t until = wait && timeout_ns > 0 ? uci_clock_now_ns() + (uint64_t)timeout_ns : 0;
     int64_t left = timeout_ns;
     int r;
@@ -369,4 +341,13 @@ int uci_epoll_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns)
     if (!wait && epoll->completion_count)
         uci_epoll_show_completions(epoll);
     return 0;
+}
+
+int uci_epoll_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns)
+{
+    struct uci_epoll *epoll = uci_epoll_of(backend);
+    int r = enter(epoll, wait, timeout_ns);
+
+    uci_epoll_show_next_time(epoll);
+    return r;
 }

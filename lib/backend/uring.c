@@ -258,7 +258,7 @@ static int uring_set_event_fd(struct uci_backend *backend, int event_fd)
     return io_uring_register_eventfd(&uci_uring_of(backend)->ring, event_fd);
 }
 
-static int uring_new_event_fd(void)
+static int uring_new_event_fd(int wake_fd)
 {
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 

@@ -263,7 +263,7 @@ UC_EXPORT int uc_ring_event_fd(uc_ring *ring)
     r = uci_ring_adopt(ring);
     if (r < 0)
         return r;
-    fd = ring->backend->table->new_event_fd();
+    fd = ring->backend->table->new_event_fd(ring->wake.event_fd);
     if (fd < 0)
         return fd;
     r = ring->backend->table->set_event_fd(ring->backend, fd);

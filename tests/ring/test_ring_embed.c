@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -168,6 +169,68 @@ static void each_wake_up_tells_another_loop_that_has_taken_the_one_before(void *
         assert_int_equal(uct_stats(t).wakeups, 10);
 }
 
+/* Also one that comes before the first turn, or before a flush. */
+static void a_wake_up_is_told_whenever_it_comes(void **state)
+{
+    struct uct *t = *state;
+    int fd = uc_ring_event_fd(t->ring);
+    uint64_t far;
+
+    assert_int_equal(uc_ring_wake(t->ring), 0);
+    assert_true(is_readable(fd, 5000));
+    take_everything(t, fd);
+    assert_int_equal(uct_stats(t).wakeups, 1);
+    assert_int_equal(uc_ring_wake(t->ring), 0);
+    assert_int_equal(uc_op_timeout(t->ring, UINT64_C(1000000000000), 1, &far), 0);
+    assert_int_equal(uc_ring_flush(t->ring), 0);
+    assert_true(is_readable(fd, 5000));
+    take_everything(t, fd);
+    assert_int_equal(uct_stats(t).wakeups, 2);
+    assert_int_equal(uc_op_cancel(t->ring, far), 0);
+    assert_int_equal(uct_outcome(t, 1), -ECANCELED);
+}
+
+static void a_time_that_is_over_tells_another_loop(void **state)
+{
+    struct uct *t = *state;
+    int fd = uc_ring_event_fd(t->ring);
+    uint64_t far, begin;
+
+    assert_int_equal(uc_op_timeout(t->ring, UINT64_C(1000000000000), 9, &far), 0);
+    take_everything(t, fd);
+    for (uint32_t i = 1; i <= 3; i++) {
+        begin = uct_now_ms();
+        assert_int_equal(uc_op_timeout(t->ring, 20000000, 1, NULL), 0);
+        take_everything(t, fd);
+        assert_false(is_readable(fd, 0));
+        assert_true(is_readable(fd, 5000));
+        assert_true(uct_now_ms() - begin >= 19);
+        take_everything(t, fd);
+        assert_int_equal(t->operations, i);
+        assert_int_equal(t->operation_result, -ETIME);
+    }
+    assert_int_equal(uc_op_cancel(t->ring, far), 0);
+    assert_int_equal(uct_outcome(t, 9), -ECANCELED);
+}
+
+static void a_finished_file_operation_tells_another_loop(void **state)
+{
+    struct uct *t = *state;
+    int fd = uc_ring_event_fd(t->ring), epoll = epoll_on(t, fd);
+    int file = uct_peer(t, memfd_create("embedded", MFD_CLOEXEC));
+
+    take_everything(t, fd);
+    for (uint32_t i = 1; i <= 20; i++) {
+        assert_int_equal(uc_op_write(t->ring, file, "abc", 3, 0, i, NULL), 0);
+        take_everything(t, fd);
+        while (t->operations < i) {
+            sleep_in_epoll(epoll);
+            take_everything(t, fd);
+        }
+        assert_int_equal(t->operation_result, 3);
+    }
+}
+
 int main(void)
 {
     static const struct uct_options plain = {.ring.features_off = UINT64_MAX};
@@ -180,6 +243,9 @@ int main(void)
         UCT(the_rings_own_descriptor_is_quiet_when_all_is_taken),
         UCT(a_wake_up_tells_another_loop),
         UCT(each_wake_up_tells_another_loop_that_has_taken_the_one_before),
+        UCT(a_wake_up_is_told_whenever_it_comes),
+        UCT(a_time_that_is_over_tells_another_loop),
+        UCT(a_finished_file_operation_tells_another_loop),
     };
 
     return UCT_RUN("embed", tests);
