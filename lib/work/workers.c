@@ -225,6 +225,11 @@ void uci_workers_free(struct uci_workers *workers, bool in_child)
         return;
     }
     pthread_mutex_lock(&workers->lock);
+    while (workers->finished.first) {
+        struct uci_work *work = queue_take_first(&workers->finished);
+
+        work->abandon(work);
+    }
     workers->ending = true;
     running = workers->abandoned = workers->running > 0;
     threads = workers->thread_count;

@@ -18,7 +18,7 @@ struct uci_workers;
 struct uci_work {
     struct uci_work *next;
     void (*run)(struct uci_work *work);
-    void (*abandon)(struct uci_work *work); /* it ended after the workers were given up: free it */
+    void (*abandon)(struct uci_work *work); /* nobody takes it any more: free it */
 };
 
 /* @bell_fd: an eventfd that is written whenever work has finished; it stays the caller's. */
@@ -36,6 +36,6 @@ struct uci_work *uci_workers_take_finished(struct uci_workers *workers);
 /* Wait up to @timeout_ns. Return: whether no work is running any more. */
 bool uci_workers_are_idle(struct uci_workers *workers, int64_t timeout_ns);
 
-/* End the threads. Nothing may be waiting; what still runs is abandoned. In a forked child there
- * are no threads, and only memory is freed. */
+/* End the threads. Nothing may be waiting; what still runs, or was not taken, is abandoned. In a
+ * forked child there are no threads, and only memory is freed. */
 void uci_workers_free(struct uci_workers *workers, bool in_child);
