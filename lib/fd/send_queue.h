@@ -64,6 +64,12 @@ static inline bool uci_send_queue_is_empty(const struct uci_send_queue *queue)
     return queue->first == NULL;
 }
 
+/* Whether the front is a datagram with a payload. */
+static inline bool uci_send_queue_has_datagram(const struct uci_send_queue *queue)
+{
+    return queue->first && queue->first->is_datagram && queue->first->end;
+}
+
 /* The front of the queue as one piece of memory, or as a message where it takes several parts or
  * an address. Return: 0 with either *ret_data or *ret_message set, or -ENOMEM. */
 int uci_send_queue_front(struct uci_send_queue *queue, struct uci_send_cache *cache,

@@ -49,6 +49,15 @@ static void stream_failed(uc_fd *fd, int32_t error)
     }
 }
 
+/* A datagram that found no room at the receiver, again and again, may end in the kernel with 0. */
+static bool has_taken_nothing(const uc_fd *fd, const struct uci_completion *completion)
+{
+    if (completion->flags & UCI_COMPLETION_LOST)
+        return false;
+    return uci_flow_is_interruption(completion->result) ||
+           (completion->result == 0 && uci_send_queue_has_datagram(&fd->queue));
+}
+
 void uci_flow_complete_send(uc_fd *fd, const struct uci_completion *completion)
 {
     bool is_datagram = fd->flags & UC_FD_DATAGRAM;
@@ -58,7 +67,7 @@ void uci_flow_complete_send(uc_fd *fd, const struct uci_completion *completion)
 
     if (fd->life == UC_FD_CLOSING)
         return;
-    if (uci_flow_is_interruption(result) && !(completion->flags & UCI_COMPLETION_LOST)) {
+    if (has_taken_nothing(fd, completion)) {
         uci_send_queue_retry(&fd->queue, cache);
         return;
     }
