@@ -63,6 +63,31 @@ void uci_flow_accept_more(uc_fd *fd)
         uci_flow_hold(fd);
 }
 
+static bool is_accepting(const uc_fd *fd)
+{
+    return fd->read_kind == UCI_KIND_ACCEPT && fd->lanes[UCI_LANE_READ] &&
+           !uci_ring_is_parked(fd->ring, fd->lanes[UCI_LANE_READ]);
+}
+
+/* Cut accepting off. Who still wants to accept is armed again at the next turn. */
+void uci_flow_cancel_accepts(uc_ring *ring)
+{
+    for (struct uci_link *link = ring->attached.next; link != &ring->attached; link = link->next) {
+        uc_fd *fd = UCI_CONTAINER(link, uc_fd, attached);
+
+        if (is_accepting(fd))
+            uci_flow_cancel_lane(fd, UCI_LANE_READ);
+    }
+}
+
+bool uci_flow_is_accepting(const uc_ring *ring)
+{
+    for (struct uci_link *link = ring->attached.next; link != &ring->attached; link = link->next)
+        if (is_accepting(UCI_CONTAINER(link, uc_fd, attached)))
+            return true;
+    return false;
+}
+
 /* Connections that are open in the parent and that no record has told of yet. In a child nobody will
  * ever know of its copies: while they are open, the peers see no end when the parent closes. */
 void uci_flow_close_untold(uc_ring *ring)

@@ -50,7 +50,9 @@ bool uci_flow_is_accept_error(int32_t result);
 void uci_flow_keep_accept(uc_fd *fd, int connection); /* for when it is wanted */
 int uci_flow_take_accept(uc_fd *fd);                  /* the first that was kept */
 void uci_flow_accept_more(uc_fd *fd);                 /* one has come: others perhaps wait */
-void uci_flow_close_untold(uc_ring *ring);            /* in a child: it will not be told either */
+void uci_flow_cancel_accepts(uc_ring *ring);
+bool uci_flow_is_accepting(const uc_ring *ring); /* and its end is not parked */
+void uci_flow_close_untold(uc_ring *ring);       /* in a child: it will not be told either */
 
 /* complete_write.c */
 void uci_flow_complete_send(uc_fd *fd, const struct uci_completion *completion);

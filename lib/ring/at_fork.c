@@ -9,11 +9,21 @@
  * If it is the thread that runs a ring that forks, the child also closes connections that the ring
  * has accepted and not handed out. If another forks, the ring's own data may be about to change, and
  * is left alone.
+ *
+ * Where the kernel does not wait for our entries it goes on accepting: with SQPOLL in its thread, up
+ * to the very moment of the fork; without deferred task work in any system call of ours, the fork's
+ * own too. Of 600 children of a busy server with SQPOLL, 3 held a connection that nobody knew of.
+ * So there accepting rests: it is cancelled before, and what was cut off is armed again at the next
+ * turn. Those who connect meanwhile wait in the listening socket.
  */
 #include <pthread.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "flow/flow.h"
+
+#define REST_NS UINT64_C(100000000) /* for the kernel's thread to find a CPU */
+#define REST_SLICE_NS INT64_C(1000000)
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -26,6 +36,23 @@ static bool is_at_rest(const uc_ring *ring)
     return ring->owner == forking && !ring->events.out;
 }
 
+/* Have the kernel accept nothing more. It is given up when that takes too long. */
+static void rest(uc_ring *ring)
+{
+    uint64_t deadline = uci_clock_now_ns() + REST_NS;
+    int r = ring->fatal;
+
+    if (ring->info.backend != UC_BACKEND_URING ||
+        (ring->backend->features & UC_FEATURE_DEFER_TASKRUN))
+        return;
+    uci_flow_cancel_accepts(ring);
+    while (r == 0 && uci_flow_is_accepting(ring) && uci_clock_now_ns() < deadline) {
+        r = uci_ring_enter(ring, true, REST_SLICE_NS);
+        if (r == 0 || r == -EINTR)
+            r = uci_ring_park_all(ring);
+    }
+}
+
 static void before(void)
 {
     pthread_mutex_lock(&lock);
@@ -33,8 +60,9 @@ static void before(void)
     for (struct uci_link *link = rings.next; link != &rings; link = link->next) {
         uc_ring *ring = UCI_CONTAINER(link, uc_ring, every);
 
-        if (is_at_rest(ring))
-            (void)uci_ring_park_all(ring); /* out of the kernel, which may tell the child nothing */
+        if (!is_at_rest(ring) || uci_ring_park_all(ring) < 0)
+            continue; /* parked: out of the kernel, which may tell the child nothing */
+        rest(ring);
     }
 }
 

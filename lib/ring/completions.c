@@ -106,7 +106,7 @@ int uci_ring_reap_one(uc_ring *ring, int number)
     return 0;
 }
 
-static bool is_parked(const uc_ring *ring, uint64_t user_data)
+bool uci_ring_is_parked(const uc_ring *ring, uint64_t user_data)
 {
     for (uint32_t i = 0; i < ring->parked_count; i++)
         if (ring->parked[i].user_data == user_data && IS_TERMINAL(&ring->parked[i]))
@@ -118,7 +118,7 @@ static int park_lost(uc_ring *ring, uint64_t user_data)
 {
     int r;
 
-    if (!user_data || is_parked(ring, user_data))
+    if (!user_data || uci_ring_is_parked(ring, user_data))
         return 0;
     r = reserve_parked(ring, 1);
     if (r < 0)

@@ -146,6 +146,7 @@ int uci_ring_carry(uc_ring *ring, bool bounded);
 int uci_ring_park_all(uc_ring *ring);
 int uci_ring_park_lost(uc_ring *ring);
 uint32_t uci_ring_parked_terminal(const uc_ring *ring);
+bool uci_ring_is_parked(const uc_ring *ring, uint64_t user_data); /* the last of its completions */
 uint32_t uci_ring_next_completions(uc_ring *ring, struct uci_completion *out, uint32_t max);
 
 /* wake.c */

@@ -1,8 +1,11 @@
 /* fork() while operations are in flight. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -286,6 +289,60 @@ static void connections_nobody_was_told_of_are_closed_in_the_child(void **state)
     assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
+/* Connects between libuc's preparations for a fork and the fork. */
+static struct {
+    struct uct *t;
+    uint16_t port;
+    int listener; /* 0: not now */
+} latecomer;
+
+static void connect_late(void)
+{
+    struct pollfd waiting = {.fd = latecomer.listener, .events = POLLIN};
+    uint64_t until = uct_now_ms() + 100; /* for a kernel that would accept now */
+
+    if (!latecomer.listener)
+        return;
+    uct_peer(latecomer.t, uct_connect(latecomer.port, 0));
+    while (uct_now_ms() < until && poll(&waiting, 1, 0) == 1)
+        sched_yield();
+}
+
+static int has_no_connection(void *argument)
+{
+    for (int fd = 0; fd < 1000; fd++) {
+        struct sockaddr_in name = {0};
+        socklen_t bytes = sizeof(name);
+
+        if (fd != latecomer.listener && getsockname(fd, (struct sockaddr *)&name, &bytes) == 0)
+            UCT_CHECK(name.sin_family != AF_INET || ntohs(name.sin_port) != latecomer.port);
+    }
+    return 0;
+}
+
+/* A kernel that does not wait for our entries accepts up to the moment of the fork: it is told not
+ * to, and who comes then is accepted afterwards, by the parent alone. */
+static void a_connection_of_the_moment_of_the_fork_is_the_parents_alone(void **state)
+{
+    struct uct *t = *state;
+    struct parts parts = make_parts(t);
+    int children;
+
+    latecomer.t = t;
+    latecomer.port = parts.port;
+    latecomer.listener = parts.listener->number;
+    for (children = 0; children < 3; children++) {
+        if (uct_in_child(has_no_connection, NULL) != 0)
+            break;
+        UCT_UNTIL(t, parts.listener->accepts == (uint32_t)children + 1);
+        close(t->accepted[0]);
+        t->accepted_count = 0;
+    }
+    latecomer.listener = 0;
+    assert_int_equal(children, 3);
+    parent_goes_on(&parts);
+}
+
 static void *free_it(void *argument)
 {
     return uc_ring_free(argument);
@@ -327,6 +384,11 @@ static void a_living_child_does_not_hold_up_freeing_from_another_thread(void **s
 int main(void)
 {
     static const struct uct_options plain = {.ring.features_off = UINT64_MAX};
+    static const struct uct_options unasked = {.ring.features_off = UC_FEATURE_DEFER_TASKRUN};
+    static const struct uct_options single = {.ring.features_off = UC_FEATURE_DEFER_TASKRUN |
+                                                                   UC_FEATURE_MULTISHOT_ACCEPT};
+    static const struct uct_options thread = {
+        .ring = {.sqpoll = UC_SQPOLL_TRY, .sqpoll_idle_ms = 10}};
     const struct CMUnitTest tests[] = {
         UCT(the_parent_goes_on_undisturbed),
         UCT_WITH(the_parent_goes_on_undisturbed, "with nothing new", &plain),
@@ -337,8 +399,18 @@ int main(void)
         UCT(connections_nobody_was_told_of_are_closed_in_the_child),
         UCT_WITH(connections_nobody_was_told_of_are_closed_in_the_child, "with nothing new",
                  &plain),
+        UCT(a_connection_of_the_moment_of_the_fork_is_the_parents_alone),
+        UCT_WITH(a_connection_of_the_moment_of_the_fork_is_the_parents_alone, "with SQPOLL",
+                 &thread),
+        UCT_WITH(a_connection_of_the_moment_of_the_fork_is_the_parents_alone,
+                 "without deferred task work", &unasked),
+        UCT_WITH(a_connection_of_the_moment_of_the_fork_is_the_parents_alone,
+                 "without deferred task work and multishot accept", &single),
         UCT(a_living_child_does_not_hold_up_freeing_from_another_thread),
     };
 
+    /* What is registered first is called last: behind libuc's own. */
+    if (pthread_atfork(connect_late, NULL, NULL))
+        return 1;
     return UCT_RUN("fork", tests);
 }
