@@ -129,7 +129,8 @@ static void a_datagram_longer_than_a_buffer_is_marked_as_truncated(void **state)
 }
 
 /* Without deferred task work datagrams arrive before the turn that stops receiving; where receiving
- * waits for readiness they are left in the socket. */
+ * waits for readiness they are left in the socket. The thread of SQPOLL may take the cancellation
+ * first. */
 static void the_mark_stays_with_a_datagram_that_is_kept(void **state)
 {
     struct uct *t = *state;
@@ -161,7 +162,8 @@ static void the_mark_stays_with_a_datagram_that_is_kept(void **state)
         assert_int_equal(sink->truncated, round);
         assert_int_equal(sink->last_bytes, 5);
     }
-    assert_int_equal(kept > 0, (uct_info(t->ring).features & UC_FEATURE_MULTISHOT_RECV) != 0);
+    if (!uct_sqpoll_is_forced())
+        assert_int_equal(kept > 0, (uct_info(t->ring).features & UC_FEATURE_MULTISHOT_RECV) != 0);
 }
 
 static void what_is_queued_is_sent_in_order_each_to_its_address(void **state)
