@@ -13,8 +13,8 @@ import signal
 import socket
 
 import pytest
-from peers import read_all
-from steps import turns
+from peers import drain, read_all
+from steps import soon, turns
 
 HOST = "127.0.0.1"
 _END_AFTER = 8  # turns of the child: enough for whatever it might go on with
@@ -107,7 +107,7 @@ def test_a_connection_that_the_parent_has_accepted_is_not_served_by_the_child(lo
         )
         for client in clients:
             client.settimeout(20)
-            assert read_all(client) == b"from %d" % forks.parent
+            assert await drain(loop, client) == b"from %d" % forks.parent
             client.close()
         server.close()
         await server.wait_closed()
@@ -161,8 +161,15 @@ def test_a_watched_descriptor_calls_in_the_parent_alone(loop, forks, pair):
     near, far = os.pipe()
 
     async def main():
-        loop.add_reader(near, lambda: ours.send(b"%d %s" % (os.getpid(), os.read(near, 10))))
+        called = loop.create_future()
+
+        def answer():
+            ours.send(b"%d %s" % (os.getpid(), os.read(near, 10)))
+            called.set_result(None)
+
+        loop.add_reader(near, answer)
         await _at_once(loop, forks, lambda: os.write(far, b"x"))
+        await soon(called)
         loop.remove_reader(near)
         ours.shutdown(socket.SHUT_WR)
         assert read_all(peer) == b"%d x" % forks.parent
@@ -264,7 +271,7 @@ def test_a_connection_accepted_but_not_yet_handed_out_is_closed_in_the_child(loo
         await turns(5)
         for client in clients[1:]:
             client.settimeout(20)
-            assert client.recv(10) == b""
+            assert await drain(loop, client) == b""
         for client in clients:
             client.close()
         server.close()

@@ -105,7 +105,8 @@ def test_a_wait_that_a_signal_ends_is_an_empty_batch(ring):
 
 def test_numbers_out_of_range_are_a_value_error():
     """libuc's -EINVAL is told as ValueError, what does not fit into C as OverflowError."""
-    for options in ({"sq_entries": 1 << 20}, {"cq_entries": 1 << 20}, {"sqpoll_cpu": 0}):
+    cpu_of_nothing = {"sqpoll": "off", "sqpoll_cpu": 0}
+    for options in ({"sq_entries": 1 << 20}, {"cq_entries": 1 << 20}, cpu_of_nothing):
         with pytest.raises(ValueError, match="uc_ring_new"):
             Ring(**options)
     with pytest.raises(OverflowError):

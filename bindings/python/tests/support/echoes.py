@@ -52,9 +52,17 @@ async def talk(address, lines: int, between=None) -> None:
 
 
 async def serve_and_talk(lines: int = 20) -> str:
-    """Run a server and a client of one's own."""
-    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    """Run a server and a client of one's own, to the end of both."""
+    served = asyncio.get_running_loop().create_future()
+
+    async def serve(reader, writer):
+        await echo(reader, writer)
+        await writer.wait_closed()
+        served.set_result(None)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
     await talk(server.sockets[0].getsockname(), lines)
+    await served
     server.close()
     await server.wait_closed()
     return "talked"
