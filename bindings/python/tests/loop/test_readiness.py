@@ -13,12 +13,26 @@ import time
 
 import pytest
 from peers import tcp_pair
-from steps import turns
+from sqpoll import is_forced
+from steps import turns, until
 from watching import Calls, pipe_ends, socket_ends
 
 import uringcore_cffi
 
 CLOCK_MONOTONIC = time.CLOCK_MONOTONIC
+
+
+def _fewest(calls: int) -> int:
+    """Return how many of the calls that are due must have come: with SQPOLL they may come later."""
+    return 0 if is_forced() else calls
+
+
+async def _are_called(calls) -> None:
+    """Let two turns pass, or more with SQPOLL, in which each is called."""
+    await turns(2)
+    if is_forced():
+        await until(lambda: all(called.count for called in calls))
+    assert all(called.count for called in calls)
 
 
 async def is_quiet(loop) -> bool:
@@ -170,7 +184,8 @@ def test_a_file_that_lives_on_elsewhere_does_not_call_for_a_number_used_again(lo
             os.write(writing, b"x")
             before = new.count
             await turns(10)
-            assert 9 <= new.count - before <= 10  # once in a turn, not twice
+            assert _fewest(9) <= new.count - before <= 10  # once in a turn, not twice
+            await new.wait()
             assert loop.remove_reader(number) is True
             os.close(number)
 
@@ -254,14 +269,13 @@ def test_a_thousand_and_more_descriptors_are_watched_at_once(loop):
         assert not any(called.count for called in calls)
         for _, peer in pairs[::2]:
             peer.send(b"x")
-        await turns(2)
-        assert all(called.count for called in calls[::2])
+        await _are_called(calls[::2])
         for _, peer in pairs[1::2]:
             peer.send(b"x")
-        await turns(2)
+        await _are_called(calls)
         before = [called.count for called in calls]
         await turns(4)
-        assert all(3 <= c.count - b <= 4 for c, b in zip(calls, before))
+        assert all(_fewest(3) <= c.count - b <= 4 for c, b in zip(calls, before))
         for ours, _ in pairs:
             assert loop.remove_reader(ours) is True
         assert await is_quiet(loop)
