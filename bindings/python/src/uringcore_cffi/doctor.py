@@ -90,7 +90,9 @@ def _as_dict(found: Probe, ring: Info | None) -> dict[str, Any]:
     """Make the object that --json prints: the keys of uc-probe's, and three of our own."""
     about_ring = asdict(ring) if ring is not None else None
     if about_ring is not None:
-        del about_ring["kernel"]
+        # Told above; and wishes that a probe has not.
+        for name in ("kernel", "sqpoll_cpu", "restriction"):
+            del about_ring[name]
     return {
         "uringcore_cffi": _package_version(),
         "python": _python(),

@@ -69,6 +69,21 @@ def answer_error(answer: int, call: str) -> Exception:
     return OSError(code, f"{call}: {_MEANINGS.get(code, os.strerror(code))}")
 
 
+def refusal_error(answer: int, call: str) -> Exception:
+    """Turn the answer of a call that enters the kernel into an exception.
+
+    But for a wrong process, thread or handle it means that the kernel refuses to go on.
+    """
+    if answer in (-errno.ECHILD, -errno.EPERM, -errno.EINVAL, -errno.ENOMEM):
+        return answer_error(answer, call)
+    return OSError(
+        -answer,
+        "io_uring is refused to this process since the loop was made "
+        f"({os.strerror(-answer)}; a seccomp filter?): the loop can only be closed; "
+        'make the next one with backend="epoll" or UC_BACKEND=epoll',
+    )
+
+
 def check_answer(answer: int, call: str, *harmless: int) -> None:
     """Raise the exception of a negative answer, unless its errno is among ``harmless``."""
     if answer < 0 and -answer not in harmless:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable
 
-from uringcore_cffi._ffi.errors import answer_error, check_answer, creation_error
+from uringcore_cffi._ffi.errors import answer_error, creation_error, refusal_error
 from uringcore_cffi._ffi.library import CData, ffi, lib
 from uringcore_cffi._handles.events import LAYOUT, Record
 from uringcore_cffi._handles.fd import Fd
@@ -178,15 +178,8 @@ class Ring:
         """
         if count > 0:
             return list(_unpack(self._view[: count * _RECORD_BYTES]))
-        if count in (-errno.ECHILD, -errno.EPERM):
-            raise answer_error(count, "uc_ring_wait")
         if count < 0 and count not in (-errno.EINTR, -errno.ENOMEM):
-            raise OSError(
-                -count,
-                "io_uring is refused to this process since the loop was made "
-                f"({os.strerror(-count)}; a seccomp filter?): the loop can only be closed; "
-                'make the next one with backend="epoll" or UC_BACKEND=epoll',
-            )
+            raise refusal_error(count, "uc_ring_wait")
         return []
 
     def taken(self) -> None:
@@ -218,7 +211,8 @@ class Ring:
         """Submit everything queued; the kernel then holds what was asked for, also with SQPOLL."""
         answer = lib.uc_ring_flush(self.handle)
         # What the kernel could not take yet goes with the next turn.
-        check_answer(answer, "uc_ring_flush", errno.EINTR, errno.EAGAIN)
+        if answer < 0 and answer not in (-errno.EINTR, -errno.EAGAIN):
+            raise refusal_error(answer, "uc_ring_flush")
 
     def hold_files(self) -> None:
         """Make sure that numbers may be closed: the kernel holds the files of what was submitted.
