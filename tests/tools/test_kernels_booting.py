@@ -95,7 +95,7 @@ def test_an_archive_holds_what_was_put_in():
     assert {name: body for name, mode, body in entries if stat.S_ISREG(mode)} == programs
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.timeout(300)
 def test_a_guest_has_this_tree_a_loopback_and_a_kernel_of_its_own(tmp_path):
     """On the oldest kernel that tools/kernels has fetched; nothing is fetched for this."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 import pytest
 
 from guests.cli import main
@@ -31,9 +34,27 @@ JUNIT = """\
 """
 
 
+# Once the job before is in the file, it interrupts who runs the jobs, and goes on.
+INTERRUPTING = """
+echo $$ >$0
+until [ -s $1 ]; do sleep 0.02; done
+kill -INT $2
+exec sleep 60
+"""
+
+
 def job(suite: str, program: str, *arguments: str, seconds: float = 60.0) -> Job:
     """Make a job of a shell command."""
     return Job(suite, f"{suite}: {program[:20]}", ("sh", "-c", program, *arguments), seconds)
+
+
+def is_gone(pid: int) -> bool:
+    """A dead child that nobody has waited for yet is as good as gone."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] in "ZX"
+    except FileNotFoundError:
+        return True
 
 
 @pytest.fixture
@@ -92,12 +113,7 @@ def test_what_a_job_leaves_behind_is_ended_with_it(run, tmp_path):
     number = tmp_path / "pid"
     result = run(job(C, f"sleep 1000 & echo $! >{number}; echo '[       OK ] fine'"))
     assert result.total() == Outcome(1, 0, 0)
-    # a dead child that nobody has waited for yet is as good as gone
-    try:
-        with open(f"/proc/{int(number.read_text())}/stat") as stat:
-            assert stat.read().rpartition(")")[2].split()[0] in "ZX"
-    except FileNotFoundError:
-        pass
+    assert is_gone(int(number.read_text()))
 
 
 def test_a_job_that_nothing_was_heard_of_has_failed():
@@ -106,6 +122,14 @@ def test_a_job_that_nothing_was_heard_of_has_failed():
     # one for the job, one for the guest
     assert result.total() == Outcome(0, 2, 0)
     assert "nothing was heard" in result.jobs[0].failures[0].detail
+
+
+def test_a_job_that_a_guest_dies_in_is_shown_as_far_as_it_came():
+    result = KernelResult("6.1", broken="nothing was heard for 60 s")
+    for message in ({"begin": "c: true"}, {"says": "half"}, {"says": " of it"}):
+        result.hear(message)
+    not_run([job(C, "true")], result)
+    assert result.jobs[0].failures[0].detail.startswith("half of it\nnot run to its end: nothing")
 
 
 LOG = """\
@@ -150,6 +174,21 @@ def test_the_host_is_run_by_name_and_its_status_tells(capsys):
     assert main(["--kernel", "host", "--suite", "c", "--job", "user_data: codec"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].endswith(" passed, 0 failed, 0 skipped")
     assert main(["--kernel", "host", "--suite", "c", "--job", "no such job"]) == 1
+
+
+def test_what_is_interrupted_is_kept_as_far_as_it_came(monkeypatch, tmp_path):
+    """In the file of --json, with the job that was running, which is ended too."""
+    number, file = tmp_path / "pid", tmp_path / "all.json"
+    todo = [
+        job(C, "echo '[       OK ] fine'"),
+        job(C, INTERRUPTING, *map(str, (number, file, os.getpid()))),
+    ]
+    monkeypatch.setattr("guests.cli.jobs", lambda _plan, _slowness: todo)
+    assert main(["--kernel", "host", "--suite", "c", "--json", str(file)]) == 130
+    (result,) = json.loads(file.read_text())
+    assert [one["outcome"]["passed"] for one in result["jobs"]] == [1]
+    assert result["running"] == todo[1].name
+    assert is_gone(int(number.read_text()))
 
 
 def test_a_kernel_that_nobody_offers_is_refused(monkeypatch, capsys):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from guests.jobs import CONFORMANCE, PROBE, SUITES, Job, Plan, jobs, prepare_conformance
 from guests.kernel_log import complaints
-from guests.kernels import HOST, Kernel, UnavailableError, choose, newest, offered
+from guests.kernels import HOST, Kernel, UnavailableError, choose, newest, offered, output_log
 from guests.machine import GuestError, run_in_guest, run_on_host
 from guests.results import KernelResult, not_run, take
 from guests.tables import show
@@ -119,7 +118,8 @@ class _Bar:
         if "begin" in message:
             self._bar.update(self._task, description=f"{self._name} {message['begin']}", says="")
         elif "says" in message:
-            self._bar.update(self._task, says=escape(message["says"][-50:]))
+            last = (message["says"].strip().splitlines() or [""])[-1]
+            self._bar.update(self._task, says=escape(last[-50:]))
 
     def job_ends(self, name: str, outcome: Outcome, seconds: float) -> None:
         """A job has ended."""
@@ -131,42 +131,64 @@ class _Bar:
             )
 
 
-def _run(
-    name: str, kernel: Kernel | None, todo: list[Job], options: argparse.Namespace, bar: _Bar
-) -> KernelResult:
-    """Everything on one kernel; None is the host's."""
-    result = KernelResult(name)
-    by_name = {job.name: job for job in todo}
-    started = time.monotonic()
-    bar.kernel_begins(name, len(todo))
+class _Run:
+    """Everything on every kernel, kept as it comes."""
 
-    def hear(message: dict[str, Any]) -> None:
-        bar.hear(message)
-        if "kernel" in message:
-            result.kernel = message["kernel"]
+    def __init__(self, options: argparse.Namespace, plan: Plan, bar: _Bar) -> None:
+        self.results: list[KernelResult] = []
+        self._options = options
+        self._plan = plan
+        self._bar = bar
+
+    def save(self) -> None:
+        """Write all there is; after every job, so that a run that is ended leaves what it has."""
+        if self._options.json:
+            self._options.json.write_text(_as_json(self.results))
+
+    def _hear(self, message: dict[str, Any], by_name: dict[str, Job], log: IO[str]) -> None:
+        result = self.results[-1]
+        self._bar.hear(message)
+        log.write(message.get("says", ""))
+        log.flush()
+        result.hear(message)
         if "end" in message:
             one = take(by_name[message["end"]], message)
             if one.job.suite == PROBE and not one.failures:
                 result.probe = json.loads(one.output)
             result.jobs.append(one)
-            bar.job_ends(one.job.name, one.outcome, one.seconds)
+            self._bar.job_ends(one.job.name, one.outcome, one.seconds)
+            self.save()
 
-    def hear_log(text: str) -> None:
-        result.complaints = complaints(text)
+    def on(self, kernel: Kernel | None) -> None:
+        """Everything on one kernel; None is the host's."""
+        result = KernelResult(HOST if kernel is None else kernel.series)
+        self.results.append(result)
+        todo = jobs(self._plan, 1.0 if kernel is None else self._options.slowness)
+        by_name = {job.name: job for job in todo}
+        started = time.monotonic()
+        self._bar.kernel_begins(result.name, len(todo))
 
-    try:
-        if kernel is None:
-            run_on_host(todo, hear)
-        else:
-            run_in_guest(kernel, todo, options.memory, hear, hear_log)
-    except UnavailableError as reason:
-        result.unavailable = str(reason)
-        return result
-    except GuestError as error:
-        result.broken = str(error)
-    not_run(todo, result)
-    result.seconds = time.monotonic() - started
-    return result
+        def hear_log(text: str) -> None:
+            result.complaints = complaints(text)
+
+        try:
+            with output_log(kernel).open("w", encoding="utf-8") as log:
+
+                def hear(message: dict[str, Any]) -> None:
+                    self._hear(message, by_name, log)
+
+                if kernel is None:
+                    run_on_host(todo, hear)
+                else:
+                    run_in_guest(kernel, todo, self._options.memory, hear, hear_log)
+        except UnavailableError as reason:
+            result.unavailable = str(reason)
+            return
+        except GuestError as error:
+            result.broken = str(error)
+        finally:
+            result.seconds = time.monotonic() - started
+        not_run(todo, result)
 
 
 def _choose(names: list[str]) -> list[Kernel | None]:
@@ -197,8 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, pytest_arguments = _parser().parse_args(words[:border]), words[border + 1 :]
     plan = Plan(options.suite, options.job, options.all, pytest_arguments)
     console = Console(width=None if sys.stdout.isatty() else 120)
-    # ended from outside, it takes its guest along
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupted = False
     try:
         if options.list:
             return _list()
@@ -206,25 +227,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if CONFORMANCE in options.suite:
             prepare_conformance()
         with _Bar(console) as bar:
-            results = [
-                _run(
-                    HOST if kernel is None else kernel.series,
-                    kernel,
-                    jobs(plan, 1.0 if kernel is None else options.slowness),
-                    options,
-                    bar,
-                )
-                for kernel in chosen
-            ]
+            run = _Run(options, plan, bar)
+            try:
+                for kernel in chosen:
+                    run.on(kernel)
+            except KeyboardInterrupt:
+                interrupted = True
     except UnavailableError as error:
         print(f"tools/kernels: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 130
+    results = run.results
     show(console, results)
-    if options.json:
-        options.json.write_text(_as_json(results))
+    run.save()
     total = sum((result.total() for result in results), Outcome())
     print(total)
+    if interrupted:
+        return 130
     unavailable = any(result.unavailable for result in results)
     return 1 if total.failed or unavailable or not total.passed else 0

@@ -106,6 +106,12 @@ def choose(names: list[str], kernels: list[Kernel]) -> list[Kernel]:
     return list(dict.fromkeys(chosen))
 
 
+def output_log(kernel: Kernel | None) -> Path:
+    """Where what the jobs say is kept while they say it; None is the host's."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    return BUILD / f"{HOST if kernel is None else kernel.release}.log"
+
+
 def fetch(kernel: Kernel) -> None:
     """Unpack a kernel under build/kernels unless it is there."""
     _fetch_package(kernel.package, kernel.folder)

@@ -187,12 +187,12 @@ def run_on_host(jobs: Sequence[Job], hear: Hear) -> None:
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT / "tools")},
             stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
         os.close(report)
         try:
             for message in _messages(source, jobs):
                 hear(message)
         finally:
-            if process.poll() is None:
-                process.kill()
+            process.terminate()
             process.wait()

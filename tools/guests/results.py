@@ -52,9 +52,18 @@ class KernelResult:
     probe: dict[str, Any] = field(default_factory=dict)
     jobs: list[JobResult] = field(default_factory=list)
     complaints: list[Complaint] = field(default_factory=list)
+    running: str = ""  # the job that has begun and not ended
+    said: str = ""  # by it
     broken: str = ""  # why the guest ended before its jobs
     unavailable: str = ""
     seconds: float = 0.0
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """Which kernel it is, and how far its running job has come."""
+        self.kernel = message.get("kernel", self.kernel)
+        if "begin" in message or "end" in message:
+            self.running, self.said = message.get("begin", ""), ""
+        self.said += message.get("says", "")
 
     def of(self, suite: str) -> Outcome:
         """The sum of a suite."""
@@ -156,5 +165,7 @@ def not_run(jobs: Iterable[Job], result: KernelResult) -> None:
     heard = {one.job.name for one in result.jobs}
     for job in jobs:
         if job.name not in heard:
-            failure = Failure(job.name, f"not run to its end: {result.broken or 'the guest ended'}")
-            result.jobs.append(JobResult(job, Outcome(failed=1), [failure]))
+            said = result.said if job.name == result.running else ""
+            detail = f"{said[-_TAIL:]}\nnot run to its end: {result.broken or 'the guest ended'}"
+            failure = Failure(job.name, detail)
+            result.jobs.append(JobResult(job, Outcome(failed=1), [failure], output=said))

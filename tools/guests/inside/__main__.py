@@ -1,6 +1,6 @@
 """``python -m guests.inside JOBS REPORT``: run the jobs of a file one after the other.
 
-A message is a line of JSON: which job begins, what it is at, how it ended. REPORT is a pipe, or a
+A message is a line of JSON: which job begins, what it says, how it ended. REPORT is a pipe, or a
 port of the emulated machine.
 """
 
@@ -22,30 +22,20 @@ LOOK_SECONDS = 1.0
 OUTPUT_BYTES_MAX = 200_000
 
 
-def _last_line(log: Path) -> str:
-    with log.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - 400))
-        lines = file.read().decode(errors="replace").strip().splitlines()
-    return lines[-1][-100:] if lines else ""
-
-
 def _wait(pid: int, seconds: float, log: Path, report: IO[str]) -> bool:
-    """Whether it has ended in time; tells now and then what it is at.
+    """Whether it has ended in time; tells now and then what it says.
 
     It is not reaped: until then nobody else's process group can have its number.
     """
     deadline = time.monotonic() + seconds
-    said = ""
     pidfd = os.pidfd_open(pid)
     try:
-        while (left := deadline - time.monotonic()) > 0:
-            if select.select([pidfd], [], [], min(left, LOOK_SECONDS))[0]:
-                return True
-            line = _last_line(log)
-            if line != said:
-                said = line
-                _tell(report, says=line)
+        with log.open(encoding="utf-8", errors="replace") as said:
+            while (left := deadline - time.monotonic()) > 0:
+                if select.select([pidfd], [], [], min(left, LOOK_SECONDS))[0]:
+                    return True
+                if text := said.read(OUTPUT_BYTES_MAX):
+                    _tell(report, says=text)
         return False
     finally:
         os.close(pidfd)
@@ -81,10 +71,12 @@ def run(job: dict[str, Any], report: IO[str]) -> None:
                 stderr=output,
                 start_new_session=True,
             )
-        in_time = _wait(process.pid, job["seconds"], log, report)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        status = process.wait()
+        try:
+            in_time = _wait(process.pid, job["seconds"], log, report)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            status = process.wait()
         _tell(
             report,
             end=job["name"],
@@ -97,6 +89,7 @@ def run(job: dict[str, Any], report: IO[str]) -> None:
 
 def main() -> None:
     """Do what the file of jobs asks for."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the running job ends first
     jobs = json.loads(Path(sys.argv[1]).read_text())
     with open(sys.argv[2], "w", encoding="utf-8") as report:
         _tell(report, kernel=" ".join(os.uname()[index] for index in (2, 3)))
