@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from checking import checked
 from datagrams import udp_socket
+from garbage import set_aside
 from leaks import nothing_left, refusal
+from patience import SLOWNESS
 from peers import socket_pair
 from sqpoll import force_if_asked
 
@@ -27,6 +29,18 @@ force_if_asked()
 
 # A shell has what it runs in the background ignore it, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Let the limits that tests name grow as the one of all does, on a slow machine."""
+    for item in items:
+        for mark in item.iter_markers("timeout"):
+            item.add_marker(pytest.mark.timeout(mark.args[0] * SLOWNESS), append=False)
+
+
+def pytest_collection_finish() -> None:
+    """Every test collects garbage twice, which takes longer than most tests do."""
+    set_aside()
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +92,7 @@ class Child:
         status = 1
         try:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(30)
+            signal.alarm(int(30 * SLOWNESS))
             function(*args)
             status = 0
         except BaseException:
@@ -117,7 +131,7 @@ def run_python():
             env=environment,
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=timeout * SLOWNESS,
             check=False,
             **options,
         )

@@ -195,6 +195,7 @@ def test_streams_echo(loop):
     loop.run_until_complete(main())
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("chunk", [1000, 100_000])
 def test_64_mib_through_a_small_socket_both_ways(loop, chunk):
     size = 64 << 20

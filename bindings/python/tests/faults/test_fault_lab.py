@@ -112,6 +112,7 @@ def test_an_ordinary_user_is_served_whatever_memory_may_be_locked(lab, kib):
     assert kib < 8192 or told["reason"] == ""
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("descriptors", range(3, 40, 3))
 def test_too_few_descriptors_are_an_error_that_names_the_limit_or_enough(lab, descriptors):
     """At the start; never a loop that hangs."""

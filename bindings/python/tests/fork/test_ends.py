@@ -48,6 +48,7 @@ print("undisturbed")
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "how",
     [

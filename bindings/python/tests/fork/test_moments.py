@@ -187,6 +187,7 @@ def test_a_fork_between_write_and_close_loses_nothing(loop, fork):
         loop.run_until_complete(main())
 
 
+@pytest.mark.heavy
 def test_forks_while_the_loop_is_closed_leave_parent_and_child_whole(fork):
     """Another thread forks again and again while one makes, uses and closes loops."""
     ended = threading.Event()

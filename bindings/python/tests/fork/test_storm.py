@@ -121,7 +121,7 @@ print(born, "children")
 """
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.timeout(200)
 def test_a_thousand_children_leave_nothing_behind(run_python, tmp_path):
     """They exit, become other programs, make loops, and touch or run the old one."""

@@ -96,6 +96,7 @@ def echo_stream(loop, interrupt, messages=2000):
     return interrupts
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("first", range(1, 301, 50))
 def test_interrupt_at_any_call_loses_nothing(first):
     for at in range(first, first + 50):
@@ -107,6 +108,7 @@ def test_interrupt_at_any_call_loses_nothing(first):
             loop.close()
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(
     sys.version_info < (3, 10) or sys.implementation.name == "pypy",
     reason="3.9 and PyPy look for signals between any two steps",
@@ -115,6 +117,7 @@ def test_storm_of_interrupts_loses_nothing(loop):
     assert echo_stream(loop, Storm(), messages=40_000) > 10
 
 
+@pytest.mark.heavy
 def test_storm_of_signals_is_not_felt(loop):
     strikes = []
     previous = signal.signal(signal.SIGALRM, lambda *_: strikes.append(1))

@@ -64,6 +64,7 @@ def ping_pong(loop, interrupt, rounds: int) -> int:
     return interrupts
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("first", range(1, 201, 50))
 def test_an_interrupt_at_any_call_loses_no_readiness(first):
     """Also while the set is being replaced because of a file that nobody watches any more."""
@@ -76,6 +77,7 @@ def test_an_interrupt_at_any_call_loses_no_readiness(first):
             loop.close()
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(
     sys.version_info < (3, 10), reason="3.9 looks for signals between any two steps"
 )
@@ -124,6 +126,7 @@ def run_child(loop, interrupt) -> int:
     return interrupts
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("first", range(1, 121, 40))
 def test_an_interrupt_at_any_call_loses_no_end_of_a_child(first):
     """process_exited() once, the exit code, the output, and the child is reaped."""

@@ -46,6 +46,7 @@ print("done", len(os.listdir("/proc/self/fd")))
 """
 
 
+@pytest.mark.heavy
 def test_five_hundred_loops_fit_into_the_locked_memory_of_an_ordinary_user(run_python):
     """A test suite that makes a loop for each test works at the usual limit of 8 MiB."""
     if os.getuid() != 0 and resource.getrlimit(resource.RLIMIT_MEMLOCK)[1] < 8 << 20:

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 
+import pytest
 from interrupts import PACKAGE, Interrupter
 from receives import pair_with_a_used_number
 from steps import turns
@@ -123,6 +124,7 @@ def test_an_interrupt_in_a_poll_wakes_everyone_who_accepts():
     assert interrupt_everywhere(scenario) > 4
 
 
+@pytest.mark.heavy
 def test_an_interrupt_in_a_poll_wakes_who_receives_and_who_sends():
     """Datagrams, after an empty one: both directions of one socket are waited for at a time."""
 

@@ -14,6 +14,7 @@ from steps import cancel, turns
 HOST = "127.0.0.1"
 
 
+@pytest.mark.heavy
 def test_ten_thousand_cancelled_receives_lose_no_byte(loop, pair):
     """Wherever the cancellation strikes, what arrived is the next receive's, in order."""
     ours, peer = pair

@@ -40,8 +40,7 @@ async def talk() -> None:
     assert process.returncode == 4
 
 
-@pytest.mark.slow
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.timeout(300)
 def test_short_children_in_a_row_leave_nothing(loop):
     """Two thousand, each ended before the next begins: no zombie, no descriptor."""

@@ -6,6 +6,8 @@ import ssl
 import subprocess
 from pathlib import Path
 
+from patience import SLOWNESS
+
 NAME = "server.test"
 _NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
@@ -25,7 +27,11 @@ class Certificates:
 
     def _openssl(self, *arguments: str) -> None:
         subprocess.run(
-            ["openssl", *arguments], cwd=self._folder, check=True, capture_output=True, timeout=50
+            ["openssl", *arguments],
+            cwd=self._folder,
+            check=True,
+            capture_output=True,
+            timeout=50 * SLOWNESS,
         )
 
     def _issue(self, who: str, extensions: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
+from patience import PATIENCE
 from protocols import Pausing
 
 HOST = "127.0.0.1"
@@ -42,16 +43,16 @@ class Mailbox(Pausing, asyncio.DatagramProtocol):
 
     async def next_mail(self):
         """Wait for the next datagram."""
-        return await asyncio.wait_for(self.mail.get(), 20)
+        return await asyncio.wait_for(self.mail.get(), PATIENCE)
 
     async def next_error(self):
         """Wait for the next error."""
-        return await asyncio.wait_for(self.errors.get(), 20)
+        return await asyncio.wait_for(self.errors.get(), PATIENCE)
 
     async def close(self):
         """Close the transport and wait for the end."""
         self.transport.close()
-        return await asyncio.wait_for(self.lost, 20)
+        return await asyncio.wait_for(self.lost, PATIENCE)
 
 
 async def endpoint(factory=Mailbox, **arguments):
@@ -67,7 +68,7 @@ def udp_socket(family=socket.AF_INET, host=HOST):
     """Make a bound, blocking UDP socket: the other end."""
     sock = socket.socket(family, socket.SOCK_DGRAM)
     sock.bind((host, 0))
-    sock.settimeout(20)
+    sock.settimeout(PATIENCE)
     return sock
 
 

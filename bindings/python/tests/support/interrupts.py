@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 
+from patience import SLOWNESS
+
 import uringcore_cffi
 
 PACKAGE = os.path.dirname(os.path.abspath(uringcore_cffi.__file__))
@@ -58,7 +60,7 @@ class Tracing:
 
 
 # Between two signals a loop has to get something done, also on an emulated machine.
-STORM_SECONDS = 0.0003 * float(os.environ.get("UC_TEST_SLOWNESS", "1"))
+STORM_SECONDS = 0.0003 * SLOWNESS
 
 
 class Storm:

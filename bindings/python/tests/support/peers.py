@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 
+from patience import PATIENCE
 from protocols import Sink
 
 HOST = "127.0.0.1"
@@ -16,7 +17,7 @@ def socket_pair():
     ours, peer = socket.socketpair()
     with ours, peer:
         ours.setblocking(False)
-        peer.settimeout(20)
+        peer.settimeout(PATIENCE)
         yield ours, peer
 
 
@@ -26,7 +27,7 @@ def tcp_pair():
         peer = socket.create_connection(listener.getsockname())
         ours, _ = listener.accept()
     ours.setblocking(False)
-    peer.settimeout(20)
+    peer.settimeout(PATIENCE)
     return ours, peer
 
 
@@ -35,7 +36,7 @@ async def connect(loop, factory=Sink, **arguments):
     with socket.create_server((HOST, 0)) as server:
         _, protocol = await loop.create_connection(factory, *server.getsockname(), **arguments)
         peer, _ = server.accept()
-    peer.settimeout(20)
+    peer.settimeout(PATIENCE)
     return protocol, peer
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from patience import PATIENCE
+
 
 async def turns(count: int) -> None:
     """Let the loop take some turns."""
@@ -23,7 +25,7 @@ async def cancel(task) -> bool:
 
 async def soon(awaitable):
     """Await something that must not wait for ever."""
-    return await asyncio.wait_for(awaitable, 20)
+    return await asyncio.wait_for(awaitable, PATIENCE)
 
 
 async def until(condition, pause: float = 0) -> None:

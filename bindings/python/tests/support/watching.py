@@ -9,6 +9,8 @@ import pty
 import socket
 import tty
 
+from patience import PATIENCE
+
 
 class Calls:
     """A callback that counts its calls, does what it was told to, and can be waited for."""
@@ -29,7 +31,7 @@ class Calls:
         goal = self.count + more
         while self.count < goal:
             self._called.clear()
-            await asyncio.wait_for(self._called.wait(), 20)
+            await asyncio.wait_for(self._called.wait(), PATIENCE)
 
 
 @contextlib.contextmanager

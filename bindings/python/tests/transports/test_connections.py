@@ -93,6 +93,7 @@ def _many_descriptors():
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("_many_descriptors")
 def test_two_thousand_connections_at_once(loop):
     """Each gets its own bytes back, three times, while all others are open."""
@@ -130,6 +131,7 @@ def test_two_thousand_connections_at_once(loop):
     loop.run_until_complete(main())
 
 
+@pytest.mark.heavy
 def test_ten_thousand_connects_and_closes(loop):
     """Connection after connection, some closed, some aborted; each talks; nothing piles up."""
     total, together = 10_000, 50
