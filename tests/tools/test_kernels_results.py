@@ -170,6 +170,25 @@ def test_limits_grow_with_slowness_and_what_needs_no_kernel_is_left_out():
     assert {name.partition(":")[0] for name in every - names} == {"abi", "manual pages"}
 
 
+def test_heavy_tests_of_the_package_are_left_out_unless_all_are_asked_for():
+    for every in (False, True):
+        _, *package = jobs(Plan([PACKAGE], every=every), 1.0)
+        assert {"tests/loop", "tests/transports"} <= {one.name for one in package}
+        assert {"not heavy" in one.command for one in package} == {not every}
+
+
+def test_the_tests_insist_on_io_uring_unless_another_backend_is_asked_for():
+    for backend, told in (("", {"UC_REQUIRE_IO_URING": "1"}), ("epoll", {"UC_BACKEND": "epoll"})):
+        _, *rest = jobs(Plan(backend=backend), 1.0)
+        for one in rest:
+            ring = {
+                k: v
+                for k, v in one.environment.items()
+                if k in ("UC_REQUIRE_IO_URING", "UC_BACKEND")
+            }
+            assert ring == told
+
+
 def test_the_host_is_run_by_name_and_its_status_tells(capsys):
     assert main(["--kernel", "host", "--suite", "c", "--job", "user_data: codec"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].endswith(" passed, 0 failed, 0 skipped")

@@ -65,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--all", action="store_true", help="also what does not depend on the kernel; takes hours"
     )
+    parser.add_argument(
+        "--backend", default="", metavar="NAME", help="UC_BACKEND, such as epoll (io_uring)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all of it there")
     parser.add_argument(
         "--memory", type=int, default=MEMORY_MIB, metavar="MIB", help="of a guest (%(default)d)"
@@ -217,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     border = words.index("--") if "--" in words else len(words)
     options, pytest_arguments = _parser().parse_args(words[:border]), words[border + 1 :]
-    plan = Plan(options.suite, options.job, options.all, pytest_arguments)
+    plan = Plan(options.suite, options.job, options.all, pytest_arguments, options.backend)
     console = Console(width=None if sys.stdout.isatty() else 120)
     interrupted = False
     try:

@@ -22,8 +22,9 @@ SUITES = (C, PACKAGE, CONFORMANCE)
 # compilers and manual pages work the same on every kernel
 _C_WITHOUT_KERNEL = ("abi: *", "manual pages")
 _PACKAGE_WITHOUT_KERNEL = ("packaging",)
-# what asyncio's own loops do, for comparison, and what is refused before a kernel is asked
-_PACKAGE_SELECTION = "not ([asyncio or as_by_asyncio)"
+# what asyncio's own loops do, for comparison, what is refused before a kernel is asked, and the
+# resolver's answers
+_PACKAGE_SELECTION = "not ([asyncio or as_by_asyncio or test_names)"
 # those that drive sockets most for their time; others are a matter of asyncio's own code
 _CONFORMANCE_MODULES = ("sock_lowlevel", "sendfile", "server", "unix_events", "streams")
 _PACKAGE_TEST_SECONDS = 60.0
@@ -60,6 +61,7 @@ class Plan:
     names: Sequence[str] = ()  # patterns; none: all jobs
     every: bool = False  # also what does not depend on the kernel
     pytest_arguments: Sequence[str] = ()
+    backend: str = ""  # as UC_BACKEND has it; none: io_uring, and nothing else will do
 
 
 def _is_left_out(name: str, patterns: Sequence[str]) -> bool:
@@ -71,9 +73,10 @@ def _probe(slowness: float) -> Job:
     return Job(PROBE, "uc-probe --json", (program, "--json"), 30 * slowness)
 
 
-def _variables(slowness: float) -> dict[str, str]:
-    """What every test is told: to insist on io_uring, and to be patient."""
-    return {"UC_REQUIRE_IO_URING": "1", "UC_TEST_SLOWNESS": f"{slowness:.0f}"}
+def _variables(plan: Plan, slowness: float) -> dict[str, str]:
+    """What every test is told: what its rings run on, and to be patient."""
+    ring = {"UC_BACKEND": plan.backend} if plan.backend else {"UC_REQUIRE_IO_URING": "1"}
+    return {**ring, "UC_TEST_SLOWNESS": f"{slowness:.0f}"}
 
 
 def _c(plan: Plan, slowness: float) -> list[Job]:
@@ -93,7 +96,7 @@ def _c(plan: Plan, slowness: float) -> list[Job]:
                     tuple(test["cmd"]),
                     test["timeout"] * slowness,
                     Path(test["workdir"] or build),
-                    {**test["env"], **_variables(slowness)},
+                    {**test["env"], **_variables(plan, slowness)},
                 )
             )
     return jobs
@@ -112,7 +115,7 @@ def _package(plan: Plan, slowness: float) -> list[Job]:
     environment = {
         "UC_LIBRARY": str(ROOT / "build" / "lib" / "libuc.so"),
         "UC_BUILD_DIR": str(ROOT / "build"),
-        **_variables(slowness),
+        **_variables(plan, slowness),
         "PYTHONPATH": str(ROOT / "bindings" / "python" / "src"),
     }
     return [
@@ -150,6 +153,7 @@ def _conformance(plan: Plan, slowness: float) -> list[Job]:
             f"test_{module}",
             _conformance_command([module], *limits),
             15 * limit * (len(modules) + 1),
+            environment=_variables(plan, slowness),
         )
         for module in modules
     ]
