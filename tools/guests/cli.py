@@ -15,7 +15,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from guests.jobs import CONFORMANCE, PROBE, SUITES, Job, Plan, jobs, prepare_conformance
+from guests.jobs import (
+    CONFORMANCE,
+    PACKAGE,
+    PROBE,
+    SUITES,
+    Job,
+    Plan,
+    jobs,
+    prepare_conformance,
+    prepare_package,
+)
 from guests.kernel_log import complaints
 from guests.kernels import HOST, Kernel, UnavailableError, choose, newest, offered, output_log
 from guests.machine import GuestError, run_in_guest, run_on_host
@@ -229,6 +239,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = _choose(options.kernel)
         if CONFORMANCE in options.suite:
             prepare_conformance()
+        if PACKAGE in options.suite and chosen != [None]:
+            prepare_package()
         with _Bar(console) as bar:
             run = _Run(options, plan, bar)
             try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -102,22 +103,39 @@ def _c(plan: Plan, slowness: float) -> list[Job]:
     return jobs
 
 
+_TESTS = ROOT / "bindings" / "python" / "tests"
+_PYTEST = (
+    sys.executable, "-m", "pytest", "--config-file=bindings/python/pyproject.toml",
+    f"--rootdir={ROOT}", "-p", "no:cacheprovider",
+)  # fmt: skip
+
+
+def prepare_package() -> None:
+    """Have the tests compiled here: every guest sees that, and would take minutes for it."""
+    environment = {**os.environ, **_package_variables()}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    # what cannot be collected, the suite itself tells
+    command = [*_PYTEST, "--collect-only", "-q", _TESTS]
+    subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=False)
+
+
+def _package_variables() -> dict[str, str]:
+    return {
+        "UC_LIBRARY": str(ROOT / "build" / "lib" / "libuc.so"),
+        "UC_BUILD_DIR": str(ROOT / "build"),
+        "PYTHONPATH": str(ROOT / "bindings" / "python" / "src"),
+    }
+
+
 def _package(plan: Plan, slowness: float) -> list[Job]:
     limit = _PACKAGE_TEST_SECONDS * slowness
-    tests = ROOT / "bindings" / "python" / "tests"
     command = (
-        sys.executable, "-m", "pytest", "--config-file=bindings/python/pyproject.toml",
-        f"--rootdir={ROOT}", "--junitxml={report}", "-p", "no:cacheprovider",
+        *_PYTEST, "--junitxml={report}",
         "-o", f"timeout={limit}", "-o", f"faulthandler_timeout={2 * limit}", "-v",
     )  # fmt: skip
     if not plan.every:
         command += ("-k", _PACKAGE_SELECTION, "-m", "not heavy")
-    environment = {
-        "UC_LIBRARY": str(ROOT / "build" / "lib" / "libuc.so"),
-        "UC_BUILD_DIR": str(ROOT / "build"),
-        **_variables(plan, slowness),
-        "PYTHONPATH": str(ROOT / "bindings" / "python" / "src"),
-    }
+    environment = {**_package_variables(), **_variables(plan, slowness)}
     return [
         Job(
             PACKAGE,
@@ -126,7 +144,7 @@ def _package(plan: Plan, slowness: float) -> list[Job]:
             600 * slowness,
             environment=environment,
         )
-        for folder in sorted(tests.iterdir())
+        for folder in sorted(_TESTS.iterdir())
         if any(folder.glob("test_*.py"))
         and (plan.every or not _is_left_out(folder.name, _PACKAGE_WITHOUT_KERNEL))
     ]
