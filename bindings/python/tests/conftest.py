@@ -34,7 +34,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_collection_modifyitems(items) -> None:
     """Let the limits that tests name grow as the one of all does, on a slow machine."""
     for item in items:
-        for mark in item.iter_markers("timeout"):
+        mark = item.get_closest_marker("timeout")
+        if mark is not None:
             item.add_marker(pytest.mark.timeout(mark.args[0] * SLOWNESS), append=False)
 
 
