@@ -10,6 +10,7 @@ import pytest
 from files import opened
 from garbage import collect
 from leaks import open_descriptors
+from patience import PATIENCE
 from peers import connect, read_what_comes
 from protocols import Sink
 from steps import cancel, turns
@@ -38,7 +39,7 @@ def test_a_second_file_does_not_disturb_the_first(loop, file):
                 protocol.transport.write(b"in between")
             assert not protocol.transport.is_reading()
             reading = loop.run_in_executor(None, read_what_comes, peer)
-            assert await asyncio.wait_for(first, 20) == len(CONTENT)
+            assert await asyncio.wait_for(first, PATIENCE) == len(CONTENT)
             assert protocol.transport.is_reading()
             protocol.transport.close()
             assert await reading == CONTENT
@@ -58,8 +59,8 @@ def test_ending_the_transport_ends_the_file(loop, file, end):
             first = await loop.run_in_executor(None, peer.recv, 1000)
             getattr(protocol.transport, end)()
             with pytest.raises(ConnectionError):
-                await asyncio.wait_for(task, 20)
-            await asyncio.wait_for(protocol.lost, 20)
+                await asyncio.wait_for(task, PATIENCE)
+            await asyncio.wait_for(protocol.lost, PATIENCE)
             got = first + await asyncio.wait_for(
                 loop.run_in_executor(None, read_what_comes, peer), 20
             )
@@ -80,9 +81,9 @@ def test_a_transport_closed_by_the_reader_sends_no_more(loop, file):
             await turns(1)
             protocol.transport.close()
             with pytest.raises(ConnectionError):
-                await asyncio.wait_for(task, 20)
-            await asyncio.wait_for(protocol.lost, 20)
-            assert len(await asyncio.wait_for(reading, 20)) < len(CONTENT)
+                await asyncio.wait_for(task, PATIENCE)
+            await asyncio.wait_for(protocol.lost, PATIENCE)
+            assert len(await asyncio.wait_for(reading, PATIENCE)) < len(CONTENT)
 
     loop.run_until_complete(main())
 
@@ -119,7 +120,7 @@ def test_a_file_waits_for_what_was_written_although_one_before_was_given_up(loop
             wait_writable = transport._wait_writable
             transport._wait_writable = lambda: (full.set(), wait_writable())[1]
             given_up = asyncio.ensure_future(loop.sendfile(transport, file))
-            await asyncio.wait_for(full.wait(), 20)
+            await asyncio.wait_for(full.wait(), PATIENCE)
             await turns(2)
             assert await cancel(given_up)
             position = file.tell()
@@ -129,7 +130,7 @@ def test_a_file_waits_for_what_was_written_although_one_before_was_given_up(loop
             task = asyncio.ensure_future(loop.sendfile(transport, file))
             await turns(3)
             reading = loop.run_in_executor(None, read_what_comes, peer)
-            await asyncio.wait_for(task, 20)
+            await asyncio.wait_for(task, PATIENCE)
             transport.close()
             assert await reading == CONTENT[:position] + written + CONTENT
             await protocol.lost
@@ -192,7 +193,7 @@ def test_a_file_that_shrinks_ends_early(loop, tmp_path):
             await loop.run_in_executor(None, peer.recv, 1000)
             os.truncate(path, 20_000_000)
             reading = loop.run_in_executor(None, read_what_comes, peer)
-            sent = await asyncio.wait_for(task, 20)
+            sent = await asyncio.wait_for(task, PATIENCE)
             protocol.transport.close()
             assert len(await reading) == sent - 1000
             assert shrinking.tell() == sent
