@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+# How long a thread may take from its last effect to its end.
+ENDING_SECONDS = 2
+
+
 def refusal() -> str:
     """Say why no loop can be made, or none on io_uring although it is required; or nothing."""
     try:
@@ -77,6 +81,9 @@ def nothing_left() -> Iterator[None]:
     new = {k: v for k, v in open_descriptors().items() if descriptors.get(k) != v}
     assert not new, f"descriptors left open: {new}"
     left = set(threading.enumerate()) - threads
+    for thread in left:
+        thread.join(ENDING_SECONDS)  # it may be on its last lines
+    left = {thread for thread in left if thread.is_alive()}
     assert not left, f"threads left running: {left}"
     for stats in closed:
         assert stats.in_flight == 0, stats
