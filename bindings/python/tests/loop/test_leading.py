@@ -51,8 +51,8 @@ def exchanging(loop, pair):
 
 
 def test_readers_alone_cost_no_entry_into_the_ring(loop, exchanging):
-    if loop.info().backend == "epoll":
-        pytest.skip("only io_uring shows in memory that there is nothing to take")
+    if not {"defer-taskrun", "coop-taskrun"} & set(loop.info().features):
+        pytest.skip("nothing shows in memory that there is nothing to take")
     loop.run_until_complete(exchange(loop, exchanging))
     before = loop.stats().kernel_entries
     loop.run_until_complete(exchange(loop, exchanging))

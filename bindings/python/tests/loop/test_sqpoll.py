@@ -29,7 +29,7 @@ def sqpoll_loop():
 def test_what_was_tried_is_told(sqpoll_loop):
     """The thread is in use, or the reason why it is not stands there."""
     info = sqpoll_loop.info()
-    assert has_sqpoll(sqpoll_loop) != ("SQPOLL" in info.reason)
+    assert has_sqpoll(sqpoll_loop) != ("SQPOLL" in info.reason.upper())
     assert info.sqpoll_cpu is None
 
 
