@@ -251,7 +251,10 @@ class SocketOwner:
             close_held_socket(self._sock)
 
     def forked(self) -> None:
-        """Die quietly in a child: the connection is the parent's. The socket stays open."""
+        """Die quietly in a child: the connection is the parent's.
+
+        The socket stays open for who was told of it.
+        """
         self._fd = None
         self._closing = self._aborting = True  # there is nothing to be closed or aborted
         self._conn_lost += 1
@@ -259,3 +262,5 @@ class SocketOwner:
         self._drop_kept()
         self._protocol_connected = False
         self._server = None
+        if not self._made:
+            self._close_socket()
