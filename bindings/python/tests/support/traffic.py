@@ -42,6 +42,7 @@ class _Echo(asyncio.Protocol):
         self.at("data")
 
     def connection_lost(self, exc):
+        self.transport.close()  # asyncio's TLS before 3.11 calls it unclosed otherwise
         self.lost.set_result(exc)
         self.at("lost")
 
