@@ -23,6 +23,7 @@ from benchmarks.peers import PEERS, Peer, version_of
 from benchmarks.processes import Cpus
 from benchmarks.tables import show
 from benchmarks.workloads import SUITES, Workload
+from terminal.showing import make_console
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -159,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not 1 <= rounds <= 1000 or not 0.05 <= seconds <= 600:
         raise SystemExit("tools/bench: --rounds is 1 to 1000, --seconds 0.05 to 600")
     workloads, peers = _select(options.suite, options.only)
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = make_console()
     if native_program("bench-load") is None:
         print("tools/bench: bench-load is not built", file=sys.stderr)
         return 1

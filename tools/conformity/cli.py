@@ -10,9 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from conformity import skips
 from conformity.campaign import Plan, run
 from conformity.processes import Limits
@@ -22,6 +19,7 @@ from conformity.subjects import DEFAULT, find, full_name
 from conformity.tables import show
 from conformity.testsuites import UnavailableError
 from interpreters import Interpreter
+from terminal.showing import Bar, make_console
 
 OURS = "uringcore_cffi:new_event_loop"
 
@@ -75,52 +73,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-class _Bar:
-    """A bar over modules, with the running test; without a terminal, a line for each module."""
-
-    def __init__(self, console: Console, modules: int) -> None:
-        self._console = console
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[failed]}{task.fields[test]}"),
-            console=console,
-            transient=True,
-        )
-        self._task = self._bar.add_task("starting", total=modules, failed="", test="")
-        self._failed = 0
-
-    def __enter__(self) -> _Bar:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._bar.stop()
+class _Bar(Bar):
+    """A bar over modules, with the running test."""
 
     def module_begins(self, interpreter: Interpreter, module: Module) -> None:
         """A module is next."""
-        self._bar.update(
-            self._task, description=f"{full_name(interpreter)} {module.label}", test=""
-        )
+        self.part_begins(f"{full_name(interpreter)} {module.label}")
 
     def hear(self, message: dict[str, Any]) -> None:
         """A test begins or ends."""
         if "start" in message:
-            self._bar.update(self._task, test=message["start"].rpartition(".")[2].split(" ")[0])
+            self.say(message["start"].rpartition(".")[2].split(" ")[0])
 
     def module_ends(self, interpreter: Interpreter, result: ModuleResult) -> None:
         """All of a module has been run."""
-        self._failed += result.count(FAILED)
-        failed = f"[red]{self._failed} failed[/red] " if self._failed else ""
-        self._bar.update(self._task, advance=1, failed=failed)
-        if not self._console.is_terminal and not result.absent:
-            self._console.print(
-                f"{full_name(interpreter)} {result.label}: {result.count(PASSED)} passed, "
-                f"{result.count(FAILED)} failed, {result.seconds:.1f} s",
-                highlight=False,
-            )
+        passed, failed = result.count(PASSED), result.count(FAILED)
+        line = (
+            f"{full_name(interpreter)} {result.label}: {passed} passed, {failed} failed, "
+            f"{result.seconds:.1f} s"
+        )
+        self.part_ends(failed, "" if result.absent else line)
 
 
 def _as_json(results: Sequence[InterpreterResult]) -> list[dict[str, Any]]:
@@ -179,9 +151,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         all_on_stock=options.stock,
         limits=Limits(options.test_seconds, options.module_seconds),
     )
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = make_console()
+    bar = _Bar(console, len(modules) * len(interpreters))
     try:
-        with _Bar(console, len(modules) * len(interpreters)) as bar:
+        with bar:
             results = [run(interpreter, plan, bar) for interpreter in interpreters]
     except KeyboardInterrupt:
         return 130

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from conformity.results import FAILED, OWN, PASSED, SKIPPED, InterpreterResult, ModuleResult
+from terminal.showing import make_table
 
 HEADINGS = (
     "tests", "passed", "failed", "skipped", "interpreter's\nown", "left\nout", "on the\nloop", "s",
@@ -33,22 +33,9 @@ def _cells(modules: Sequence[ModuleResult]) -> list[str]:
     return [*texts, f"{sum(module.seconds for module in modules):.1f}"]
 
 
-def _table(title: str, first_heading: str) -> Table:
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column(first_heading, no_wrap=True)
-    for heading in HEADINGS:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
-
-
 def _interpreter_table(result: InterpreterResult) -> Table:
-    table = _table(f"{result.name} ({result.interpreter.executable})", "module")
+    title = f"{result.name} ({result.interpreter.executable})"
+    table = make_table(title, "module", HEADINGS)
     for module in result.modules:
         table.add_row(module.label, *_cells([module]))
     table.add_section()
@@ -83,7 +70,7 @@ def show(console: Console, results: Sequence[InterpreterResult]) -> None:
     for result in there:
         console.print(_interpreter_table(result))
     if len(there) > 1:
-        table = _table("all interpreters", "interpreter")
+        table = make_table("all interpreters", "interpreter", HEADINGS)
         for result in there:
             table.add_row(result.name, *_cells(result.modules))
         console.print(table)

@@ -16,6 +16,7 @@ from benchmarks.processes import Cpus, ServerError
 from benchmarks.servers import LOOPS
 from demonstration.jobs import JOBS, WARM_UP, Job, LoopResult, drive
 from demonstration.report import LABELS, show
+from terminal.showing import make_console
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not 0.1 <= seconds <= 60:
         print("tools/demo: --seconds is 0.1 to 60", file=sys.stderr)
         return 2
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = make_console()
     loops, missing = _loops()
     if "uringcore" in missing:
         print("tools/demo: the package uringcore_cffi is not installed", file=sys.stderr)

@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from guests.jobs import (
     CONFORMANCE,
@@ -32,6 +30,7 @@ from guests.machine import GuestError, run_in_guest, run_on_host
 from guests.results import KernelResult, not_run, take
 from guests.tables import show
 from interpreters.suites import Outcome
+from terminal.showing import Bar, make_console
 
 MEMORY_MIB = 3072
 SLOWNESS = 10.0
@@ -92,56 +91,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-class _Bar:
-    """A bar over jobs, with what the running one says; without a terminal, a line for each."""
+class _Bar(Bar):
+    """A bar over jobs, with what the running one says."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[failed]}{task.fields[says]}"),
-            console=console,
-            transient=True,
-        )
-        self._task = self._bar.add_task("starting", total=None, failed="", says="")
-        self._name = ""
-        self._failed = 0
-
-    def __enter__(self) -> _Bar:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._bar.stop()
-
-    def _red(self) -> str:
-        return f"[red]{self._failed} failed[/red] " if self._failed else ""
+    _name = ""
 
     def kernel_begins(self, name: str, total: int) -> None:
         """A kernel boots."""
         self._name = name
-        self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(f"{name} boots", total=total, failed=self._red(), says="")
+        self.begin_again(f"{name} boots", total)
 
     def hear(self, message: dict[str, Any]) -> None:
         """A job begins, or says something."""
         if "begin" in message:
-            self._bar.update(self._task, description=f"{self._name} {message['begin']}", says="")
+            self.part_begins(f"{self._name} {message['begin']}")
         elif "says" in message:
             last = (message["says"].strip().splitlines() or [""])[-1]
-            self._bar.update(self._task, says=escape(last[-50:]))
+            self.say(escape(last[-50:]))
 
     def job_ends(self, name: str, outcome: Outcome, seconds: float) -> None:
         """A job has ended."""
-        self._failed += outcome.failed
-        self._bar.update(self._task, advance=1, failed=self._red())
-        if not self._console.is_terminal:
-            self._console.print(
-                f"{self._name} {name}: {outcome}, {seconds:.1f} s", highlight=False, markup=False
-            )
+        self.part_ends(outcome.failed, f"{self._name} {name}: {outcome}, {seconds:.1f} s")
 
 
 class _Run:
@@ -231,7 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     border = words.index("--") if "--" in words else len(words)
     options, pytest_arguments = _parser().parse_args(words[:border]), words[border + 1 :]
     plan = Plan(options.suite, options.job, options.all, pytest_arguments, options.backend)
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = make_console()
+    bar = _Bar(console)
     interrupted = False
     try:
         if options.list:
@@ -241,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             prepare_conformance()
         if PACKAGE in options.suite and chosen != [None]:
             prepare_package()
-        with _Bar(console) as bar:
+        with bar:
             run = _Run(options, plan, bar)
             try:
                 for kernel in chosen:

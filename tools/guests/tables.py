@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -12,22 +11,13 @@ from rich.table import Table
 from guests.jobs import SUITES
 from guests.results import KernelResult
 from interpreters.suites import Outcome
+from terminal.showing import make_table
 
 _LINES_MAX = 30
 
 
 def _table(title: str, first: str, results: Sequence[KernelResult]) -> Table:
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column(first, no_wrap=True)
-    for result in results:
-        table.add_column(result.name, justify="right", no_wrap=True)
-    return table
+    return make_table(title, first, (result.name for result in results))
 
 
 def _features(results: Sequence[KernelResult]) -> Table:

@@ -1,0 +1,1 @@
+"""What the tools show in a terminal, alike in all of them."""
