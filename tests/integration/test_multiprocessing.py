@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -56,6 +57,18 @@ def test_a_pool_of_children_talks_to_its_parents_server(run, method) -> None:
         assert result == ((EXPECTED, printed), 0, 0)
 
 
+@contextlib.asynccontextmanager
+async def conversations(count: int):
+    """Have many converse with an echo server meanwhile, and check all that they were told."""
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    talks = asyncio.gather(*(converse(port, number, 60) for number in range(count)))
+    yield port
+    assert await talks == [sum(1 + step * 997 for step in range(60))] * count
+    server.close()
+    await server.wait_closed()
+
+
 def _answer(pipe, port: int, number: int) -> None:
     pipe.send(job(port, number))
     pipe.close()
@@ -63,28 +76,23 @@ def _answer(pipe, port: int, number: int) -> None:
 
 def test_children_forked_in_callbacks_leave_open_connections_alone(run) -> None:
     async def main():
-        server = await asyncio.start_server(echo, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        talks = asyncio.gather(*(converse(port, number, 60) for number in range(20)))
-        children = []
-        for number in range(1, 9):
-            near, far = FORK.Pipe()
-            child = FORK.Process(target=_answer, args=(far, port, number))
-            child.start()  # in the middle of everybody's exchange
-            far.close()
-            children.append((child, near))
-            await asyncio.sleep(0)
-        for number, (child, near) in enumerate(children, 1):
-            ((totals, printed), *left) = await asyncio.to_thread(near.recv)
-            assert (totals, left) == (EXPECTED, [0, 0])
-            assert printed == (b"10\n" if number == 5 else b"")
-            await asyncio.to_thread(child.join)
-            assert child.exitcode == 0
-            near.close()
-            child.close()
-        assert await talks == [sum(1 + step * 997 for step in range(60))] * 20
-        server.close()
-        await server.wait_closed()
+        async with conversations(20) as port:
+            children = []
+            for number in range(1, 9):
+                near, far = FORK.Pipe()
+                child = FORK.Process(target=_answer, args=(far, port, number))
+                child.start()  # in the middle of everybody's exchange
+                far.close()
+                children.append((child, near))
+                await asyncio.sleep(0)
+            for number, (child, near) in enumerate(children, 1):
+                ((totals, printed), *left) = await asyncio.to_thread(near.recv)
+                assert (totals, left) == (EXPECTED, [0, 0])
+                assert printed == (b"10\n" if number == 5 else b"")
+                await asyncio.to_thread(child.join)
+                assert child.exitcode == 0
+                near.close()
+                child.close()
 
     run(main())
 
@@ -95,28 +103,23 @@ def test_children_and_their_queue_serve_a_running_loop(run, method) -> None:
     context = multiprocessing.get_context(method)
 
     async def main():
-        server = await asyncio.start_server(echo, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        queue = context.Queue()
-        talks = asyncio.gather(*(converse(port, number, 60) for number in range(10)))
-        children = []
-        for number in range(1, 5):
-            children.append(context.Process(target=put_job, args=(queue, port, number)))
-            children[-1].start()
-            await asyncio.sleep(0)
-        done = [await asyncio.to_thread(queue.get, timeout=40) for _ in children]
-        for child in children:
-            await asyncio.to_thread(child.join)
-            assert child.exitcode == 0
-        assert {pid for pid, _ in done} == {child.pid for child in children}
-        assert [result for _, result in done] == [((EXPECTED, b""), 0, 0)] * len(children)
-        assert await talks == [sum(1 + step * 997 for step in range(60))] * 10
-        for child in children:
-            child.close()
-        queue.close()
-        queue.join_thread()
-        server.close()
-        await server.wait_closed()
+        async with conversations(10) as port:
+            queue = context.Queue()
+            children = []
+            for number in range(1, 5):
+                children.append(context.Process(target=put_job, args=(queue, port, number)))
+                children[-1].start()
+                await asyncio.sleep(0)
+            done = [await asyncio.to_thread(queue.get, timeout=40) for _ in children]
+            for child in children:
+                await asyncio.to_thread(child.join)
+                assert child.exitcode == 0
+            assert {pid for pid, _ in done} == {child.pid for child in children}
+            assert [result for _, result in done] == [((EXPECTED, b""), 0, 0)] * len(children)
+            for child in children:
+                child.close()
+            queue.close()
+            queue.join_thread()
 
     run(main())
 

@@ -137,6 +137,12 @@ static void the_rings_own_descriptor_is_quiet_when_all_is_taken(void **state)
     }
 }
 
+static void wake_and_be_told(struct uct *t, int fd)
+{
+    assert_int_equal(uc_ring_wake(t->ring), 0);
+    assert_true(is_readable(fd, 5000));
+}
+
 static void a_wake_up_tells_another_loop(void **state)
 {
     struct uct *t = *state;
@@ -144,8 +150,7 @@ static void a_wake_up_tells_another_loop(void **state)
 
     take_everything(t, fd);
     for (int i = 0; i < 10; i++) {
-        assert_int_equal(uc_ring_wake(t->ring), 0);
-        assert_true(is_readable(fd, 5000));
+        wake_and_be_told(t, fd);
         take_everything(t, fd);
         UCT_SOON(t, uct_stats(t).wakeups == (uint64_t)i + 1);
     }
@@ -159,8 +164,7 @@ static void each_wake_up_tells_another_loop_that_has_taken_the_one_before(void *
 
     take_everything(t, fd);
     for (int i = 0; i < 10; i++) {
-        assert_int_equal(uc_ring_wake(t->ring), 0);
-        assert_true(is_readable(fd, 5000));
+        wake_and_be_told(t, fd);
         assert_int_equal(uct_turn(t, 0), 0);
         read_event_fd(t, fd);
     }

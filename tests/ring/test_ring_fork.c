@@ -183,69 +183,79 @@ static void a_child_of_a_bare_clone_is_refused(void **state)
     parent_goes_on(&parts);
 }
 
+struct leashed {
+    pid_t pid;
+    int leash;
+};
+
+/* A child that lives, with all it was given but one number, until it is let go. */
+static struct leashed fork_on_leash(int closes)
+{
+    struct leashed child;
+    int leash[2];
+
+    assert_int_equal(pipe2(leash, O_CLOEXEC), 0);
+    child.pid = fork();
+    if (child.pid == 0) {
+        char byte;
+
+        close(leash[1]);
+        if (closes >= 0)
+            close(closes);
+        _exit(read(leash[0], &byte, 1) != 0);
+    }
+    close(leash[0]);
+    child.leash = leash[1];
+    return child;
+}
+
+static void let_go(struct leashed child)
+{
+    close(child.leash);
+    assert_int_equal(waitpid(child.pid, NULL, 0), child.pid);
+}
+
+/* In a moment: a child that knows its descriptors has to close its copy first. */
+static void expect_free_port(uint16_t port)
+{
+    uint64_t until = uct_now_ms() + 2000;
+    int fd;
+
+    do {
+        fd = uct_listen(port, 1, 0);
+    } while (fd < 0 && uct_now_ms() <= until);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
 /* A child that lives on and holds copies of everything must not keep the parent's port taken. */
 static void the_port_is_free_when_the_parent_closes_while_a_child_lives(void **state)
 {
     struct uct *t = *state;
     struct parts parts = make_parts(t);
-    int leash[2], again;
-    pid_t child;
+    struct leashed child = fork_on_leash(parts.listener->number);
 
-    assert_int_equal(pipe2(leash, O_CLOEXEC), 0);
-    child = fork();
-    if (child == 0) {
-        char byte;
-
-        close(leash[1]);
-        close(parts.listener->number); /* as a program does that knows its descriptors */
-        _exit(read(leash[0], &byte, 1) != 0);
-    }
-    close(leash[0]);
     assert_int_equal(uc_fd_close(parts.listener->fd, 0), 0);
     UCT_UNTIL(t, parts.listener->closed);
-    for (uint64_t until = uct_now_ms() + 2000;;) { /* the child has to close first */
-        again = uct_listen(parts.port, 1, 0);
-        if (again >= 0 || uct_now_ms() > until)
-            break;
-    }
-    close(leash[1]);
-    assert_int_equal(waitpid(child, NULL, 0), child);
-    assert_true(again >= 0);
-    close(again);
+    expect_free_port(parts.port);
+    let_go(child);
 }
 
 static void freeing_the_ring_frees_the_port_while_a_child_lives(void **state)
 {
     struct uct *t = *state;
     struct parts parts = make_parts(t);
-    int leash[2], again;
-    pid_t child;
+    struct leashed child;
 
-    assert_int_equal(pipe2(leash, O_CLOEXEC), 0);
     assert_int_equal(fcntl(parts.listener->number, F_SETFD, FD_CLOEXEC), 0);
-    child = fork();
-    if (child == 0) {
-        char byte;
-
-        close(leash[1]);
-        close(parts.listener->number);
-        _exit(read(leash[0], &byte, 1) != 0);
-    }
-    close(leash[0]);
+    child = fork_on_leash(parts.listener->number);
     t->ring = uc_ring_free(t->ring);
     for (uint32_t i = 0; i < t->sink_count; i++) {
         uc_fd_free(t->sinks[i]->fd);
         close(t->sinks[i]->number);
     }
-    for (uint64_t until = uct_now_ms() + 2000;;) {
-        again = uct_listen(parts.port, 1, 0);
-        if (again >= 0 || uct_now_ms() > until)
-            break;
-    }
-    close(leash[1]);
-    assert_int_equal(waitpid(child, NULL, 0), child);
-    assert_true(again >= 0);
-    close(again);
+    expect_free_port(parts.port);
+    let_go(child);
 }
 
 /* A connection that was accepted, and that nobody has been told of yet, ends when the parent closes
@@ -254,9 +264,9 @@ static void connections_nobody_was_told_of_are_closed_in_the_child(void **state)
 {
     struct uct *t = *state;
     struct parts parts = make_parts(t);
-    int leash[2], clients[6];
+    struct leashed child;
+    int clients[6];
     struct uc_event event;
-    pid_t child;
 
     for (int round = 0; round < 2; round++) { /* in the second turn in a row, many are accepted */
         for (int i = 0; i < 3; i++)
@@ -265,15 +275,7 @@ static void connections_nobody_was_told_of_are_closed_in_the_child(void **state)
         assert_int_equal(event.kind, UC_EVENT_ACCEPT);
         close(event.result);
     }
-    assert_int_equal(pipe2(leash, O_CLOEXEC), 0);
-    child = fork();
-    if (child == 0) {
-        char byte;
-
-        close(leash[1]);
-        _exit(read(leash[0], &byte, 1) != 0);
-    }
-    close(leash[0]);
+    child = fork_on_leash(-1);
     UCT_UNTIL(t, parts.listener->accepts == 4);
     for (uint32_t i = 0; i < t->accepted_count; i++)
         close(t->accepted[i]);
@@ -285,8 +287,7 @@ static void connections_nobody_was_told_of_are_closed_in_the_child(void **state)
         assert_int_equal(poll(&poll_fd, 1, (int)uct_deadline_ms()), 1);
         assert_int_equal(read(clients[i], &byte, 1), 0);
     }
-    close(leash[1]);
-    assert_int_equal(waitpid(child, NULL, 0), child);
+    let_go(child);
 }
 
 /* Connects between libuc's preparations for a fork and the fork. */
@@ -354,26 +355,16 @@ static void a_living_child_does_not_hold_up_freeing_from_another_thread(void **s
     struct uct *t = *state;
     uint64_t begin;
     pthread_t thread;
-    int leash[2];
-    pid_t child;
+    struct leashed child;
 
     (void)make_parts(t);
-    assert_int_equal(pipe2(leash, O_CLOEXEC), 0);
-    child = fork();
-    if (child == 0) {
-        char byte;
-
-        close(leash[1]);
-        _exit(read(leash[0], &byte, 1) != 0);
-    }
-    close(leash[0]);
+    child = fork_on_leash(-1);
     begin = uct_now_ms();
     assert_int_equal(pthread_create(&thread, NULL, free_it, t->ring), 0);
     assert_int_equal(pthread_join(thread, NULL), 0);
     begin = uct_now_ms() - begin;
     t->ring = NULL;
-    close(leash[1]);
-    assert_int_equal(waitpid(child, NULL, 0), child);
+    let_go(child);
     for (uint32_t i = 0; i < t->sink_count; i++) {
         uc_fd_free(t->sinks[i]->fd);
         close(t->sinks[i]->number);

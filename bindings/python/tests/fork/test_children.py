@@ -6,7 +6,7 @@ import asyncio
 import os
 
 import pytest
-from echoes import echo, serve_and_talk
+from echoes import echo, end, say, serve_and_talk
 from garbage import collect
 from leaks import open_descriptors
 from peers import connect
@@ -50,11 +50,10 @@ def test_an_inherited_loop_begins_anew_at_its_next_run(loop, fork):
     async def main():
         server = await asyncio.start_server(echo, HOST, 0)
         streams = await asyncio.open_connection(*server.sockets[0].getsockname())
-        streams[1].write(b"before\n")
-        assert await streams[0].readline() == b"before\n"
+        await say(streams, b"before\n")
         return server, streams
 
-    server, (reader, writer) = loop.run_until_complete(main())
+    server, streams = loop.run_until_complete(main())
 
     def child():
         assert loop.run_until_complete(serve_and_talk()) == "talked"
@@ -65,22 +64,13 @@ def test_an_inherited_loop_begins_anew_at_its_next_run(loop, fork):
 
     async def after():
         for number in range(100):
-            writer.write(b"%d\n" % number)
-            assert await reader.readline() == b"%d\n" % number
+            await say(streams, b"%d\n" % number)
 
     loop.run_until_complete(after())
     for child in children:
         child.join()
-
-    async def end():
-        writer.write(b"after\n")
-        assert await reader.readline() == b"after\n"
-        writer.close()
-        await writer.wait_closed()
-        server.close()
-        await server.wait_closed()
-
-    loop.run_until_complete(end())
+    loop.run_until_complete(say(streams, b"after\n"))
+    loop.run_until_complete(end(server, streams))
 
 
 def test_inherited_transports_are_dead_in_the_child(loop, fork):

@@ -9,6 +9,7 @@ import socket
 import threading
 
 import pytest
+from echoes import echo, end, say
 from leaks import open_descriptors
 from peers import connect
 from protocols import Sink
@@ -173,41 +174,27 @@ def test_a_child_neither_ends_nor_reaps_its_parents_program(loop, fork):
 
 
 def test_tls_in_a_child_tells_its_parents_peer_nothing(loop, fork, certificates):
-    async def converse(reader, writer):
-        while line := await reader.readline():
-            writer.write(line)
-        writer.close()
-
     async def main():
-        server = await asyncio.start_server(converse, HOST, 0, ssl=certificates.server())
-        reader, writer = await asyncio.open_connection(
+        server = await asyncio.start_server(echo, HOST, 0, ssl=certificates.server())
+        streams = await asyncio.open_connection(
             *server.sockets[0].getsockname(),
             ssl=certificates.client(),
             server_hostname="server.test",
         )
-        writer.write(b"before\n")
-        assert await reader.readline() == b"before\n"
-        return server, reader, writer
+        await say(streams, b"before\n")
+        return server, streams
 
-    server, reader, writer = loop.run_until_complete(main())
+    server, streams = loop.run_until_complete(main())
 
     def child():
-        writer.write(b"from the child\n")
-        writer.close()
+        streams[1].write(b"from the child\n")
+        streams[1].close()
         loop.run_until_complete(asyncio.sleep(0.01))
         loop.close()
 
     fork(child).join()
-
-    async def after():
-        writer.write(b"after\n")
-        assert await reader.readline() == b"after\n"
-        writer.close()
-        await writer.wait_closed()
-        server.close()
-        await server.wait_closed()
-
-    loop.run_until_complete(after())
+    loop.run_until_complete(say(streams, b"after\n"))
+    loop.run_until_complete(end(server, streams))
 
 
 def test_a_child_of_another_thread_finds_a_loop_that_does_not_run(loop, fork):

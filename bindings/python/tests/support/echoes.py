@@ -41,14 +41,27 @@ async def echo(reader, writer):
 
 async def talk(address, lines: int, between=None) -> None:
     """Exchange lines with an echo server; call ``between`` after each."""
-    reader, writer = await asyncio.open_connection(*address)
+    streams = await asyncio.open_connection(*address)
     for number in range(lines):
-        writer.write(b"%d\n" % number)
-        assert await reader.readline() == b"%d\n" % number
+        await say(streams, b"%d\n" % number)
         if between is not None:
             between(number)
-    writer.close()
-    await writer.wait_closed()
+    streams[1].close()
+    await streams[1].wait_closed()
+
+
+async def say(streams, line: bytes) -> None:
+    """Exchange one line with an echo server."""
+    streams[1].write(line)
+    assert await streams[0].readline() == line
+
+
+async def end(server, streams) -> None:
+    """End a conversation, then the server that it was with."""
+    streams[1].close()
+    await streams[1].wait_closed()
+    server.close()
+    await server.wait_closed()
 
 
 async def serve_and_talk(lines: int = 20) -> str:
