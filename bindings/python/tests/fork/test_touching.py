@@ -13,7 +13,7 @@ from echoes import echo, end, say
 from leaks import open_descriptors
 from peers import connect
 from protocols import Sink
-from steps import soon
+from steps import soon, turns
 
 import uringcore_cffi
 
@@ -189,7 +189,7 @@ def test_tls_in_a_child_tells_its_parents_peer_nothing(loop, fork, certificates)
     def child():
         streams[1].write(b"from the child\n")
         streams[1].close()
-        loop.run_until_complete(asyncio.sleep(0.01))
+        loop.run_until_complete(turns(10))
         loop.close()
 
     fork(child).join()
