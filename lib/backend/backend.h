@@ -42,7 +42,8 @@ enum uci_op {
 
 /* Bits of uci_operation.shape. */
 enum {
-    UCI_OPERATION_MULTISHOT = 1, /* RECV, RECVMSG, ACCEPT: go on until cancelled */
+    UCI_OPERATION_MULTISHOT = 1, /* RECV, RECVMSG, ACCEPT: go on until cancelled; POLL: after the
+                                  * first look only changes are told, and it may end with any */
     UCI_OPERATION_PROVIDED = 2,  /* RECV, RECVMSG: into a buffer that provide() handed over */
     UCI_OPERATION_FIXED = 4,     /* READ, WRITE: `address` lies in the registered pool */
     UCI_OPERATION_WHOLE = 8,     /* SEND, SENDMSG: a stream; better all of it than a part */

@@ -157,7 +157,10 @@ static void prepare(struct uci_uring *uring, struct io_uring_sqe *sqe,
         io_uring_prep_connect(sqe, o->fd, address, (socklen_t)o->length);
         break;
     case UCI_OP_POLL:
-        io_uring_prep_poll_add(sqe, o->fd, o->flags);
+        if (o->shape & UCI_OPERATION_MULTISHOT)
+            io_uring_prep_poll_multishot(sqe, o->fd, o->flags);
+        else
+            io_uring_prep_poll_add(sqe, o->fd, o->flags);
         break;
     case UCI_OP_READ:
     case UCI_OP_WRITE:

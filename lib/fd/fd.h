@@ -42,13 +42,16 @@ struct uc_fd {
     uint32_t cancels_owed; /* bit of each lane whose cancellation found no room in the queue */
 
     /* read side */
-    uint8_t read_kind;    /* UCI_KIND_RECV or UCI_KIND_ACCEPT */
-    uint32_t once_bytes;  /* of uc_fd_recv_once(); 0: until stopped */
-    uint32_t read_buffer; /* given to a receive where the kernel does not choose one */
-    bool dry;             /* nothing may be there: such a receive waits before it gets a buffer */
-    bool awaits_data;     /* what is armed is that wait */
-    int32_t end_result;   /* why the read side ended */
-    int32_t kept_error;   /* of a datagram socket, to be told before what was kept; 0: none */
+    uint8_t read_kind;     /* UCI_KIND_RECV or UCI_KIND_ACCEPT */
+    uint32_t once_bytes;   /* of uc_fd_recv_once(); 0: until stopped */
+    uint32_t read_buffer;  /* given to a receive where the kernel does not choose one */
+    bool dry;              /* nothing may be there: such a receive waits before it gets a buffer */
+    bool awaits_data;      /* what is armed is that wait; see flow/await.c */
+    bool misled;           /* it has ended for an error alone, which may stay */
+    bool change_seen;      /* there is something to be received: the wait is being cancelled */
+    int32_t awaited_error; /* ... and it is this; 0: it is not an error */
+    int32_t end_result;    /* why the read side ended */
+    int32_t kept_error;    /* of a datagram socket, to be told before what was kept; 0: none */
     uint64_t credit_bytes;
     uint64_t turn; /* of the ring, in which turn_bytes, or a connection, were given out */
     uint64_t turn_bytes;

@@ -225,13 +225,21 @@ static void finish_once(uc_fd *fd)
 
 void uci_flow_complete_read(uc_fd *fd, const struct uci_completion *completion)
 {
-    struct payload payload = payload_of(fd, completion);
-    enum uci_read_input input = input_of(fd, completion);
+    struct uci_completion error;
+    struct payload payload;
+    enum uci_read_input input;
     struct uci_read_step step;
 
-    /* After a wait the receive is tried; it tells also why the wait has failed. */
-    fd->dry = !fd->awaits_data || uci_flow_is_interruption(completion->result);
-    fd->awaits_data = false;
+    if (fd->awaits_data) {
+        error = *completion;
+        if (uci_flow_goes_on_waiting(fd, completion))
+            return;
+        if (uci_flow_has_awaited_error(fd, &error))
+            completion = &error;
+    }
+    payload = payload_of(fd, completion);
+    input = input_of(fd, completion);
+    uci_flow_end_wait(fd, completion->result);
     fd->ring->stats.no_buffers += completion->result == -ENOBUFS;
     if (fd->life > UC_FD_HALF_CLOSED) {
         drop(fd, &payload, completion->result);

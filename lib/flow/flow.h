@@ -3,6 +3,7 @@
  *
  *   road 1   submit_fd.c, submit_send.c, submit_op.c   public functions: change state, queue
  *            submit.c                                  once per turn: queues become operations
+ *            await.c                                   a wait for data, on both roads
  *   road 2   complete.c                                a completion finds its descriptor or slot
  *            complete_read.c, complete_accept.c, complete_write.c
  *                                                      state moves, records are made
@@ -18,6 +19,12 @@ int uci_flow_flush(uc_ring *ring);                      /* arm everything that w
 void uci_flow_arm_later(uc_fd *fd);                     /* ... of this one, at the next flush */
 int uci_flow_cancel(uc_ring *ring, uint64_t user_data); /* ask for it to end */
 void uci_flow_cancel_lane(uc_fd *fd, enum uci_lane lane);
+
+/* await.c */
+void uci_flow_prepare_wait(uc_fd *fd, struct uci_operation *operation);
+bool uci_flow_goes_on_waiting(uc_fd *fd, const struct uci_completion *completion);
+bool uci_flow_has_awaited_error(uc_fd *fd, struct uci_completion *completion); /* changes it */
+void uci_flow_end_wait(uc_fd *fd, int32_t result); /* or a receive: what comes next */
 
 /* complete.c */
 void uci_flow_complete(uc_ring *ring, const struct uci_completion *completion);

@@ -131,16 +131,16 @@ static bool may_provide(const uc_ring *ring)
     return (ring->backend->features & UC_FEATURE_BUFFER_RING) && ring->pool->max > 1;
 }
 
-/* A buffer of our choice. One that waits for data would be kept from others, perhaps for ever: so
- * we wait without, and the receive itself does not. */
+/* A buffer of our choice, when there may be data for it. */
 static int choose_buffer(uc_fd *fd, struct uci_operation *operation)
 {
     uc_pool *pool = fd->ring->pool;
     int r;
 
-    fd->awaits_data = fd->dry;
-    if (fd->dry)
+    if (fd->dry) {
+        uci_flow_prepare_wait(fd, operation);
         return 0;
+    }
     r = uci_pool_take(pool, &fd->read_buffer);
     if (r < 0)
         return r;
@@ -168,11 +168,8 @@ static int prepare_receive(uc_fd *fd, struct uci_operation *operation)
         if (r < 0)
             return r;
     }
-    if (fd->awaits_data) {
-        operation->op = UCI_OP_POLL;
-        operation->flags = POLLIN;
+    if (fd->awaits_data)
         return 0;
-    }
     if (fd->once_bytes)
         operation->length =
             fd->once_bytes < ring->pool->buffer_bytes ? fd->once_bytes : ring->pool->buffer_bytes;

@@ -26,6 +26,8 @@ static void a_turn_costs_one_kernel_entry(void **state)
 {
     struct uct *t = *state;
     struct uct_link link = uct_link(t, NULL, 0);
+    /* Where the kernel does not choose the buffer, waiting for data is an operation of its own. */
+    bool waits_first = uct_is_uring(t) && !(uct_info(t->ring).features & UC_FEATURE_BUFFER_RING);
     uint64_t sent = 0, entries;
     uint8_t bytes[100] = {0};
 
@@ -37,7 +39,7 @@ static void a_turn_costs_one_kernel_entry(void **state)
         assert_int_equal(uct_turn(t, -1), 1);
         assert_true(uc_fd_send(link.sink->fd, bytes, sizeof(bytes), 0) > 0);
     }
-    assert_true(uct_has_cost(t, entries, 100));
+    assert_true(uct_has_cost(t, entries, waits_first ? 200 : 100));
 }
 
 static void flush_with_nothing_queued_costs_nothing(void **state)
