@@ -6,6 +6,10 @@
  * bare clone() does not come through here; it still is told by the wiped page, and closes when it
  * frees its handles.
  *
+ * Between the call that makes a ring's descriptor and the list that the child goes by, and between
+ * the list and close(), a fork in another thread would leave the child a copy that nobody knows of.
+ * So nobody forks while a ring is made, moved or freed: that is under the lock that a fork takes.
+ *
  * If it is the thread that runs a ring that forks, the child also closes connections that the ring
  * has accepted and not handed out. If another forks, the ring's own data may be about to change, and
  * is left alone.
@@ -95,20 +99,26 @@ static void install(void)
     install_result = pthread_atfork(before, after_in_parent, after_in_child);
 }
 
-int uci_at_fork_add(uc_ring *ring)
+int uci_at_fork_hold(void)
 {
     pthread_once(&once, install);
     if (install_result)
         return -install_result;
     pthread_mutex_lock(&lock);
-    uci_list_append(&rings, &ring->every);
-    pthread_mutex_unlock(&lock);
     return 0;
+}
+
+void uci_at_fork_release(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+void uci_at_fork_add(uc_ring *ring)
+{
+    uci_list_append(&rings, &ring->every);
 }
 
 void uci_at_fork_remove(uc_ring *ring)
 {
-    pthread_mutex_lock(&lock);
     uci_list_remove(&ring->every);
-    pthread_mutex_unlock(&lock);
 }

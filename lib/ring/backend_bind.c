@@ -37,7 +37,9 @@ static int stop(uc_ring *ring)
     r = uci_ring_park_all(ring);
     if (r < 0)
         return r;
+    (void)uci_at_fork_hold();
     ring->backend->table->stop(ring->backend);
+    uci_at_fork_release();
     for (;;) {
         r = uci_ring_park_all(ring);
         if (r < 0)
@@ -83,7 +85,7 @@ static bool would_overflow(uc_ring *ring)
     return ring->backend->overflowing || ring->outstanding > ring->backend->completions_max;
 }
 
-static int replace_backend(uc_ring *ring)
+static int swap_backend(uc_ring *ring)
 {
     struct uci_backend *old = ring->backend;
     int r = old->table->open(&ring->options, &ring->info, &ring->backend);
@@ -96,6 +98,18 @@ static int replace_backend(uc_ring *ring)
     ring->stats.kernel_entries += old->kernel_entries;
     ring->stats.overflows += old->overflows;
     old->table->free(old, false);
+    return 0;
+}
+
+static int replace_backend(uc_ring *ring)
+{
+    int r;
+
+    (void)uci_at_fork_hold();
+    r = swap_backend(ring);
+    uci_at_fork_release();
+    if (r < 0)
+        return r;
     ring->owner = 0;
     if (ring->embed_fd >= 0)
         r = ring->backend->table->set_event_fd(ring->backend, ring->embed_fd);

@@ -131,10 +131,12 @@ UC_EXPORT int uc_probe(struct uc_probe *ret_probe)
     probe.asked_backend = environment.backend;
     probe.features_off = environment.features_off & ~UCI_FEATURE_OWN_MEMORY;
     r = ask_ring(&info);
-    if (environment.backend == UC_BACKEND_EPOLL)
+    if (environment.backend == UC_BACKEND_EPOLL) {
         probe.error = -ECANCELED;
-    else
+    } else if (uci_at_fork_hold() == 0) {
         ask_uring(&policies, &info, &probe);
+        uci_at_fork_release();
+    }
     if (r < 0)
         judge_failure(r, &policies, &probe);
     else

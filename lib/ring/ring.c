@@ -69,6 +69,30 @@ static void close_pool(uc_ring *ring)
     ring->pool = NULL;
 }
 
+static int open_backend(uc_ring *ring)
+{
+    int r = uci_at_fork_hold();
+
+    if (r < 0)
+        return r;
+    r = uci_ring_open_backend(ring);
+    if (r == 0)
+        uci_at_fork_add(ring);
+    uci_at_fork_release();
+    return r;
+}
+
+static void close_backend(uc_ring *ring, bool in_child)
+{
+    if (!ring->backend)
+        return;
+    (void)uci_at_fork_hold();
+    uci_at_fork_remove(ring);
+    ring->backend->table->free(ring->backend, in_child);
+    ring->backend = NULL;
+    uci_at_fork_release();
+}
+
 static int open_parts(uc_ring *ring, const struct uc_ring_options *options)
 {
     int r;
@@ -86,9 +110,7 @@ static int open_parts(uc_ring *ring, const struct uc_ring_options *options)
     };
     ring->batch = calloc(ring->pool->max, sizeof(*ring->batch));
     r = ring->batch ? uci_wake_init(ring) : -ENOMEM;
-    if (r == 0)
-        r = uci_ring_open_backend(ring);
-    return r;
+    return r < 0 ? r : open_backend(ring);
 }
 
 /* What only memory holds; nothing may be in flight. */
@@ -131,11 +153,7 @@ UC_EXPORT int uc_ring_new(const struct uc_ring_options *options, uc_ring **ret_r
     r = ring->origin ? open_pool(ring, checked.pool) : -ENOMEM;
     if (r == 0)
         r = open_parts(ring, &checked);
-    if (r == 0)
-        r = uci_at_fork_add(ring);
     if (r < 0) {
-        if (ring->backend)
-            ring->backend->table->free(ring->backend, false);
         uci_wake_finish(ring);
         close_pool(ring);
         free_memory(ring);
@@ -166,9 +184,7 @@ static void close_descriptors(uc_ring *ring)
 
 static void free_in_child(uc_ring *ring)
 {
-    if (ring->backend)
-        ring->backend->table->free(ring->backend, true);
-    uci_at_fork_remove(ring);
+    close_backend(ring, true);
     close_descriptors(ring);
     forget_descriptors(ring, false);
     close_pool(ring);
@@ -188,8 +204,7 @@ UC_EXPORT uc_ring *uc_ring_free(uc_ring *ring)
     uci_ring_drain(ring);
     leaked = ring->outstanding != 0;
     forget_descriptors(ring, leaked);
-    uci_at_fork_remove(ring);
-    ring->backend->table->free(ring->backend, false);
+    close_backend(ring, false);
     close_descriptors(ring);
     if (leaked)
         return NULL;
@@ -201,10 +216,7 @@ UC_EXPORT uc_ring *uc_ring_free(uc_ring *ring)
 /* Forget all that was the parent's. */
 static void reset(uc_ring *ring, uint64_t origin)
 {
-    uci_at_fork_remove(ring);
-    if (ring->backend)
-        ring->backend->table->free(ring->backend, true);
-    ring->backend = NULL;
+    close_backend(ring, true);
     close_descriptors(ring);
     for (struct uci_link *link = ring->attached.next; link != &ring->attached; link = link->next)
         UCI_CONTAINER(link, uc_fd, attached)->origin = origin;
@@ -237,15 +249,11 @@ UC_EXPORT int uc_ring_reinit(uc_ring *ring)
     reset(ring, origin);
     r = uci_wake_init(ring);
     if (r == 0)
-        r = uci_ring_open_backend(ring);
+        r = open_backend(ring);
     if (r == 0)
         r = uci_ring_adopt(ring);
-    if (r == 0)
-        r = uci_at_fork_add(ring);
     if (r < 0) {
-        if (ring->backend)
-            ring->backend->table->free(ring->backend, false);
-        ring->backend = NULL;
+        close_backend(ring, false);
         close_descriptors(ring);
         return r;
     }

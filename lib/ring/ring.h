@@ -160,8 +160,12 @@ int uci_ring_open_backend(uc_ring *ring);
 int uci_ring_rehome(uc_ring *ring);
 void uci_ring_drain(uc_ring *ring);
 
-/* at_fork.c: a forked child closes its copies of rings at once. */
-int uci_at_fork_add(uc_ring *ring);
+/* at_fork.c: a forked child closes its copies of the listed rings at once. While it is held no other
+ * thread forks: around what makes, replaces or closes a backend, and changes of the list. It can be
+ * refused the first time only. */
+int uci_at_fork_hold(void); /* 0 or -ENOMEM */
+void uci_at_fork_release(void);
+void uci_at_fork_add(uc_ring *ring);
 void uci_at_fork_remove(uc_ring *ring);
 
 /* thread.c */
