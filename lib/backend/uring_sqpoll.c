@@ -46,16 +46,31 @@ static bool is_taken_soon(const struct uci_uring *uring)
     return spins != 0;
 }
 
+/* An entry takes everything, but for what stands behind an operation that the kernel refuses where
+ * UC_FEATURE_SUBMIT_ALL is not in use. */
+static int enter_until_taken(struct uci_uring *uring)
+{
+    uint32_t before;
+    int r;
+
+    do {
+        before = uci_uring_pending(uring);
+        r = uci_uring_enter(&uring->base, false, 0);
+    } while (r == 0 && uring->base.queued && uring->base.queued < before);
+    return r;
+}
+
 int uci_uring_hand_over(struct uci_backend *backend)
 {
     struct uci_uring *uring = uci_uring_of(backend);
-    bool sqpoll = uring->setup_flags & IORING_SETUP_SQPOLL;
     uint64_t deadline = 0;
     int r;
 
+    if (!(uring->setup_flags & IORING_SETUP_SQPOLL))
+        return enter_until_taken(uring);
     for (;;) {
         r = uci_uring_enter(backend, false, 0); /* wakes the thread if it sleeps */
-        if (!sqpoll || (r < 0 && r != -EINTR))
+        if (r < 0 && r != -EINTR)
             return r;
         if (is_taken_soon(uring))
             break;

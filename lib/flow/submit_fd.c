@@ -92,7 +92,7 @@ UC_EXPORT uc_fd *uc_fd_free(uc_fd *fd)
     if (uci_ring_check_owner(fd->ring) < 0)
         return NULL;
     /* The number may be closed from now on: nothing may look it up any more. */
-    if (fd->in_flight && (fd->ring->backend->features & UC_FEATURE_SQPOLL))
+    if (fd->in_flight && fd->ring->backend->queued)
         (void)uci_ring_hand_over(fd->ring);
     if (fd->life <= UC_FD_DRAINING)
         uci_flow_life(fd, UCI_LIFE_ABORT);

@@ -253,6 +253,27 @@ static void giving_up_the_handle_gives_the_descriptor_back(void **state)
     }
 }
 
+/* Without UC_FEATURE_SUBMIT_ALL an operation that the kernel refuses stops the batch: what stands
+ * behind it is still in the queue when the turn returns. */
+static void a_number_given_back_behind_a_bad_operation_reaches_no_stranger(void **state)
+{
+    struct uct *t = *state;
+    struct uct_link link = uct_link(t, NULL, 0), stranger = uct_link(t, NULL, 0);
+    int number = link.sink->number;
+    char bytes[8];
+
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(uc_op_openat(t->ring, AT_FDCWD, "", O_RDONLY, 0, 0, NULL), 0);
+    assert_int_equal(uc_fd_recv_start(link.sink->fd), 0);
+    uct_turn(t, 0);
+    uct_forget(t, link.sink);
+    assert_int_equal(dup2(stranger.sink->number, number), number);
+    assert_int_equal(send(stranger.peer, "theirs", 6, 0), 6);
+    UCT_TURNS(t, 1000000, uct_stats(t).attached == 1);
+    assert_int_equal(recv(number, bytes, sizeof(bytes), MSG_DONTWAIT), 6);
+    close(number);
+}
+
 static void bad_flags_are_refused(void **state)
 {
     struct uct *t = *state;
@@ -326,6 +347,7 @@ static void every_arming_has_a_generation_of_its_own(void **state)
 
 int main(void)
 {
+    static const struct uct_options no_submit_all = {.ring.features_off = UC_FEATURE_SUBMIT_ALL};
     const struct CMUnitTest tests[] = {
         UCT_EVERYWHERE(close_flushes_then_sends_fin),
         UCT_EVERYWHERE(the_peer_sees_fin_at_once_whatever_was_in_flight),
@@ -336,6 +358,9 @@ int main(void)
         UCT_EVERYWHERE(a_receive_stopped_after_anothers_close_now_keeps_its_data),
         UCT_EVERYWHERE(keep_gives_the_descriptor_back),
         UCT_EVERYWHERE(giving_up_the_handle_gives_the_descriptor_back),
+        UCT_EVERYWHERE(a_number_given_back_behind_a_bad_operation_reaches_no_stranger),
+        UCT_WITH(a_number_given_back_behind_a_bad_operation_reaches_no_stranger,
+                 "where it stops the batch", &no_submit_all),
         UCT(bad_flags_are_refused),
         UCT(every_arming_has_a_generation_of_its_own),
         UCT_EVERYWHERE(a_reused_number_never_sees_another_connections_bytes),
