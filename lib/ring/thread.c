@@ -32,7 +32,7 @@ int uci_ring_adopt(uc_ring *ring)
         return 0;
     r = ring->backend->table->enable(ring->backend);
     if (r < 0)
-        return r;
+        return uci_ring_fail(ring, r);
     ring->owner = uci_thread_id();
     return 0;
 }

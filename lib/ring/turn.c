@@ -21,10 +21,11 @@ int uci_ring_submit(uc_ring *ring, const struct uci_operation *operation)
     if (!uci_restriction_allows(ring->options.restriction, operation->op))
         return -EACCES;
     r = uci_ring_adopt(ring);
-    if (r == 0)
-        r = ring->backend->table->submit(ring->backend, operation);
     if (r < 0)
         return r;
+    r = ring->backend->table->submit(ring->backend, operation);
+    if (r < 0)
+        return r == -EAGAIN || r == -ENOMEM ? r : uci_ring_fail(ring, r);
     ring->outstanding++;
     ring->stats.submissions++;
     return 0;

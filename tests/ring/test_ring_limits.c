@@ -111,6 +111,44 @@ static void a_seccomp_filter_set_up_later_ends_the_wait_and_freeing_works(void *
     assert_int_equal(uct_in_child(forbid_enter, (void *)&plain), 0);
 }
 
+/* The queue is full, and the kernel refuses to take from it. */
+static int forbid_enter_with_a_full_queue(void *argument)
+{
+    static const struct uct_options small = {
+        .ring = {.sq_entries = 8, .backend = UC_BACKEND_URING},
+    };
+    struct uct *t = uct_open(&small);
+    int r = 0;
+
+    UCT_CHECK(uct_turn(t, 0) == 0);
+    UCT_CHECK(uct_forbid(SYS_io_uring_enter, EPERM));
+    for (int i = 0; i < 1000 && r == 0; i++)
+        r = uc_op_nop(t->ring, 0, NULL);
+    /* A kernel thread that is awake needs no entry. */
+    UCT_CHECK(r == -EACCES || (r == 0 && uct_sqpoll_is_forced()));
+    UCT_CHECK(r == 0 || uc_ring_wait(t->ring, t->events, 1, -1) == -EACCES);
+    UCT_CHECK(uc_ring_free(t->ring) == NULL);
+    return 0;
+}
+
+static int forbid_register_before_the_first_turn(void *argument)
+{
+    struct uct *t = uct_open(&uring);
+
+    UCT_CHECK(uct_forbid(SYS_io_uring_register, EPERM));
+    UCT_CHECK(uc_ring_wait(t->ring, t->events, 1, 0) == -EACCES);
+    UCT_CHECK(uc_op_nop(t->ring, 0, NULL) == -EACCES);
+    UCT_CHECK(uc_ring_enable(t->ring) == -EACCES);
+    UCT_CHECK(uc_ring_free(t->ring) == NULL);
+    return 0;
+}
+
+static void a_refusal_is_never_the_answer_to_a_wrong_thread(void **state)
+{
+    assert_int_equal(uct_in_child(forbid_enter_with_a_full_queue, NULL), 0);
+    assert_int_equal(uct_in_child(forbid_register_before_the_first_turn, NULL), 0);
+}
+
 static int no_locked_memory(void *argument)
 {
     struct uc_probe probe = {.size = sizeof(probe)};
@@ -242,6 +280,7 @@ int main(void)
         cmocka_unit_test(a_seccomp_filter_is_named),
         cmocka_unit_test(a_seccomp_filter_on_register_does_not_hang),
         cmocka_unit_test(a_seccomp_filter_set_up_later_ends_the_wait_and_freeing_works),
+        cmocka_unit_test(a_refusal_is_never_the_answer_to_a_wrong_thread),
         cmocka_unit_test(no_locked_memory_is_named),
         cmocka_unit_test(five_hundred_rings_fit_into_eight_mib_one_after_the_other),
         cmocka_unit_test(rings_get_smaller_before_they_are_refused),
