@@ -11,7 +11,7 @@ import os
 import signal
 
 import pytest
-from filters import kill_on_io_uring, refuse_io_uring
+from filters import IO_URING_REGISTER, kill_on_io_uring, refuse, refuse_io_uring
 
 import uringcore_cffi
 from uringcore_cffi._handles.ring import Info
@@ -242,4 +242,22 @@ def test_an_inherited_loop_chooses_again_and_tells(loop, fork):
 
     if os.environ.get("UC_BACKEND", "") not in ("", "auto"):
         pytest.skip("the environment has chosen")
+    fork(child).join()
+
+
+def test_a_refusal_between_making_and_running_is_told_as_one(fork):
+    """Not as another thread's loop; and the loop can be closed."""
+
+    def child():
+        try:
+            loop = uringcore_cffi.UringEventLoop(backend="uring")
+        except OSError:
+            return  # refused before
+        refuse(IO_URING_REGISTER, errno.EPERM)
+        for _ in range(2):
+            with pytest.raises(PermissionError, match="io_uring is refused") as caught:
+                loop.run_forever()
+            assert "restricted" not in repr(caught.value.__context__)
+        loop.close()
+
     fork(child).join()

@@ -205,7 +205,7 @@ class Ring:
                 "run the loop in the thread that ran it before, or close it",
             )
         if answer < 0:
-            raise answer_error(answer, "uc_ring_enable")
+            raise refusal_error(answer, "uc_ring_enable")
 
     def flush(self) -> None:
         """Submit everything queued; the kernel then holds what was asked for, also with SQPOLL."""
