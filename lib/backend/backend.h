@@ -91,6 +91,7 @@ struct uci_backend_options {
     uint32_t sqpoll, sqpoll_idle_ms, sqpoll_cpu;
     uint32_t restriction; /* UC_RESTRICT_* */
     uint64_t features_off;
+    uint64_t features_off_by_environment; /* part of them, to be told */
     uc_pool *pool;
 };
 

@@ -128,7 +128,7 @@ static int open_either(const struct uci_backend_options *options, struct uc_ring
 }
 
 /* What the environment changed is told behind what is amiss anyway. */
-static void explain_environment(const struct uci_environment *environment, bool is_epoll_by_it,
+static void explain_environment(uint64_t features_off, bool is_epoll_by_it,
                                 struct uc_ring_info *info)
 {
     size_t used = strlen(info->reason);
@@ -136,11 +136,11 @@ static void explain_environment(const struct uci_environment *environment, bool 
     if (is_epoll_by_it && !used) {
         snprintf(info->reason, sizeof(info->reason),
                  "epoll is used because UC_BACKEND=epoll is in the environment");
-    } else if (environment->features_off && info->backend == UC_BACKEND_URING) {
+    } else if (features_off && info->backend == UC_BACKEND_URING) {
         if (used)
             used += (size_t)snprintf(info->reason + used, sizeof(info->reason) - used, "; ");
         if (used < sizeof(info->reason))
-            uci_explain_switched_off(environment->features_off, info->reason + used,
+            uci_explain_switched_off(features_off, info->reason + used,
                                      sizeof(info->reason) - used);
     }
 }
@@ -155,6 +155,7 @@ int uci_choice_open(uint32_t asked, struct uci_backend_options *options, struct 
     if (r < 0)
         return r;
     options->features_off |= environment.features_off;
+    options->features_off_by_environment = environment.features_off;
     if (backend == UC_BACKEND_AUTO)
         backend = environment.backend;
     if (backend == UC_BACKEND_URING)
@@ -164,7 +165,25 @@ int uci_choice_open(uint32_t asked, struct uci_backend_options *options, struct 
     else
         r = open_either(options, info, ret_backend);
     if (r == 0)
-        explain_environment(&environment, asked == UC_BACKEND_AUTO && backend == UC_BACKEND_EPOLL,
-                            info);
+        explain_environment(environment.features_off,
+                            asked == UC_BACKEND_AUTO && backend == UC_BACKEND_EPOLL, info);
     return r;
+}
+
+int uci_choice_reopen(const struct uci_backend_options *options, struct uc_ring_info *info,
+                      struct uci_backend **ret_backend)
+{
+    struct uc_ring_info again = {.restriction = info->restriction};
+    bool is_uring = info->backend == UC_BACKEND_URING;
+    int r =
+        (is_uring ? &uci_backend_uring : &uci_backend_epoll)->open(options, &again, ret_backend);
+
+    if (r < 0)
+        return r;
+    if (is_uring)
+        explain_environment(options->features_off_by_environment, false, &again);
+    else
+        memcpy(again.reason, info->reason, sizeof(again.reason));
+    *info = again;
+    return 0;
 }

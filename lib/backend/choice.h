@@ -24,10 +24,15 @@ struct uci_refusal uci_choice_find_out(const struct uci_policies *policies,
                                        struct uci_ability *ret_ability);
 
 /* Open the backend that @asked (UC_BACKEND_*), the environment and the kernel agree on. Adds what
- * the environment switches off to @options, which a later open() of the same backend can be given.
+ * the environment switches off to @options.
  * Return: 0, -EINVAL for a word in the environment, or the backend's errno. */
 int uci_choice_open(uint32_t asked, struct uci_backend_options *options, struct uc_ring_info *info,
                     struct uci_backend **ret_backend);
+
+/* Open the same backend once more, as it was chosen; @info tells of the new one, but why it is this
+ * backend stays told. Untouched on failure. */
+int uci_choice_reopen(const struct uci_backend_options *options, struct uc_ring_info *info,
+                      struct uci_backend **ret_backend);
 
 /* From now on as in a process that has not asked yet; for tests. */
 void uci_choice_forget(void);

@@ -231,8 +231,10 @@ static int uring_open(const struct uci_backend_options *options, struct uc_ring_
     int r = open_once(&fitting, info, &uring);
 
     /* Rings that just fit leave no memory for the ring of buffers beside them. */
-    while (r == -ENOMEM && uci_uring_halve(&fitting, info))
+    while (r == -ENOMEM && uci_uring_halve(&fitting, info)) {
+        info->reason[0] = '\0';
         r = open_once(&fitting, info, &uring);
+    }
     if (r < 0)
         return r;
     explain(info, options);

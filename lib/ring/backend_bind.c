@@ -88,7 +88,7 @@ static bool would_overflow(uc_ring *ring)
 static int swap_backend(uc_ring *ring)
 {
     struct uci_backend *old = ring->backend;
-    int r = old->table->open(&ring->options, &ring->info, &ring->backend);
+    int r = uci_choice_reopen(&ring->options, &ring->info, &ring->backend);
 
     if (r < 0) {
         ring->backend = old;

@@ -376,6 +376,35 @@ static int stays(void *argument)
     return 0;
 }
 
+/* Chosen for what the environment said then, and not asked again. */
+static int keeps_its_reason(void *argument)
+{
+    struct uc_ring_info before = {.size = sizeof(before)}, after = before;
+    pthread_t thread;
+    uc_ring *ring;
+    void *r;
+
+    UCT_CHECK(setenv(argument, strcmp(argument, "UC_BACKEND") ? "no-iowait" : "epoll", 1) == 0);
+    UCT_CHECK(uc_ring_new(NULL, &ring) == 0);
+    UCT_CHECK(unsetenv(argument) == 0);
+    UCT_CHECK(uc_ring_enable(ring) == 0);
+    UCT_CHECK(uc_ring_get_info(ring, &before) == 0);
+    UCT_CHECK(strstr(before.reason, argument));
+    UCT_CHECK(pthread_create(&thread, NULL, enable, ring) == 0);
+    UCT_CHECK(pthread_join(thread, &r) == 0 && !r);
+    UCT_CHECK(uc_ring_get_info(ring, &after) == 0);
+    UCT_CHECK(strcmp(before.reason, after.reason) == 0);
+    UCT_CHECK(before.features == after.features && before.backend == after.backend);
+    uc_ring_free(ring);
+    return 0;
+}
+
+static void a_ring_that_moves_keeps_the_reason_it_was_chosen_for(void **state)
+{
+    assert_int_equal(uct_in_child(keeps_its_reason, "UC_BACKEND"), 0);
+    assert_int_equal(uct_in_child(keeps_its_reason, "UC_DISABLE"), 0);
+}
+
 static void a_ring_that_moves_to_another_thread_stays_with_its_backend(void **state)
 {
     assert_int_equal(uct_in_child(stays, NULL), 0);
@@ -401,6 +430,7 @@ int main(void)
         cmocka_unit_test(with_anything_switched_off_io_uring_serves_all_the_same),
         UCT(a_ring_that_is_made_again_in_a_child_chooses_again),
         cmocka_unit_test(a_ring_that_moves_to_another_thread_stays_with_its_backend),
+        cmocka_unit_test(a_ring_that_moves_keeps_the_reason_it_was_chosen_for),
     };
 
     unsetenv("UC_BACKEND");

@@ -1,5 +1,6 @@
 /* Where the kernel, a limit or a policy says no. Each case runs in a child that it ends with. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -235,6 +236,61 @@ static void rings_get_smaller_before_they_are_refused(void **state)
     assert_int_equal(uct_in_child(many_rings_at_once, NULL), 0);
 }
 
+static bool limit_locked_memory(rlim_t bytes)
+{
+    struct rlimit limit = {bytes, 8 << 20};
+
+    return setrlimit(RLIMIT_MEMLOCK, &limit) == 0;
+}
+
+static void *take_over(void *ring)
+{
+    return uc_ring_enable(ring) < 0 ? ring : NULL;
+}
+
+static bool move(uc_ring *ring)
+{
+    pthread_t thread;
+    void *failed = ring;
+
+    return pthread_create(&thread, NULL, take_over, ring) == 0 &&
+           pthread_join(thread, &failed) == 0 && !failed;
+}
+
+/* 404 KiB for these queues, 202 for half of them; 256 for the pool. */
+static int want_for_a_while(void *argument)
+{
+    struct uct_options large = {
+        .ring = {.sq_entries = 4096, .cq_entries = 8192, .backend = UC_BACKEND_URING},
+        .pool = {.buffer_bytes = 65536, .buffer_count = 4, .buffer_max = 4},
+    };
+    bool registered = argument != NULL;
+    struct uct *t;
+
+    large.pool.flags = registered ? UC_POOL_REGISTER_REQUIRED : 0;
+    UCT_CHECK(uct_become_nobody(8 << 20));
+    UCT_CHECK(limit_locked_memory(registered ? 600 << 10 : 350 << 10));
+    t = uct_open(&large);
+    UCT_CHECK(uct_info(t->ring).halvings > 0 && uct_info(t->ring).sq_entries < 4096);
+    UCT_CHECK(strstr(uct_info(t->ring).reason, "smaller"));
+    UCT_CHECK(!registered || uct_info(t->ring).features & UC_FEATURE_REGISTERED_BUFFERS);
+    UCT_CHECK(uct_turn(t, 0) == 0);
+    UCT_CHECK(limit_locked_memory(8 << 20));
+    UCT_CHECK(move(t->ring));
+    UCT_CHECK(uct_info(t->ring).halvings == 0 && uct_info(t->ring).sq_entries == 4096);
+    UCT_CHECK(!strstr(uct_info(t->ring).reason, "smaller"));
+    UCT_CHECK(uc_ring_free(t->ring) == NULL);
+    return 0;
+}
+
+static void what_is_told_is_of_the_ring_that_was_had_at_last(void **state)
+{
+    if (!uct_can_limit_rings())
+        skip();
+    assert_int_equal(uct_in_child(want_for_a_while, NULL), 0);
+    assert_int_equal(uct_in_child(want_for_a_while, "registered"), 0);
+}
+
 static int no_descriptors(void *argument)
 {
     struct rlimit none = {3, 3};
@@ -284,6 +340,7 @@ int main(void)
         cmocka_unit_test(no_locked_memory_is_named),
         cmocka_unit_test(five_hundred_rings_fit_into_eight_mib_one_after_the_other),
         cmocka_unit_test(rings_get_smaller_before_they_are_refused),
+        cmocka_unit_test(what_is_told_is_of_the_ring_that_was_had_at_last),
         cmocka_unit_test(no_descriptor_for_a_ring_is_told),
         cmocka_unit_test(a_ring_that_cannot_be_made_leaves_no_descriptor),
     };
