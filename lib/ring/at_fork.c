@@ -44,9 +44,9 @@ static bool is_at_rest(const uc_ring *ring)
 static void rest(uc_ring *ring)
 {
     uint64_t deadline = uci_clock_now_ns() + REST_NS;
-    int r = ring->fatal;
+    int r = 0;
 
-    if (ring->info.backend != UC_BACKEND_URING ||
+    if (ring->fatal || ring->info.backend != UC_BACKEND_URING ||
         (ring->backend->features & UC_FEATURE_DEFER_TASKRUN))
         return;
     uci_flow_cancel_accepts(ring);

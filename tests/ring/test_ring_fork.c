@@ -7,17 +7,12 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "support.h"
-
-#define CHILDREN 300 /* forked while another thread is busy with rings */
 
 struct parts {
     struct uct *t;
@@ -377,94 +372,6 @@ static void a_living_child_does_not_hold_up_freeing_from_another_thread(void **s
     assert_true(begin < 900); /* after a second it would have been given up */
 }
 
-/* Another thread, busy with rings of its own until it is told to stop. */
-struct busy {
-    uc_ring *ring; /* that moves, or NULL: they are made and freed */
-    atomic_bool stop;
-    atomic_uint rounds, failures;
-};
-
-static void *make_and_free(void *argument)
-{
-    struct busy *busy = argument;
-    uc_ring *ring;
-
-    for (; !busy->stop; busy->rounds++) {
-        if (uc_ring_new(NULL, &ring) < 0)
-            busy->failures++;
-        else
-            uc_ring_free(ring);
-    }
-    return NULL;
-}
-
-static void *take_over(void *argument)
-{
-    struct busy *busy = argument;
-
-    busy->failures += uc_ring_enable(busy->ring) < 0;
-    return NULL;
-}
-
-static void *keep_moving(void *argument)
-{
-    struct busy *busy = argument;
-    pthread_t thread;
-
-    for (; !busy->stop; busy->rounds++)
-        if (pthread_create(&thread, NULL, take_over, busy) || pthread_join(thread, NULL))
-            busy->failures++;
-    return NULL;
-}
-
-static int has_no_ring(void *argument)
-{
-    char path[32], name[32] = "";
-
-    for (int fd = 0; fd < 200; fd++) {
-        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-        if (readlink(path, name, sizeof(name) - 1) > 0)
-            UCT_CHECK(!strstr(name, "io_uring") && !strstr(name, "eventpoll"));
-    }
-    return 0;
-}
-
-/* Return: how many of the children had no copy of a ring. */
-static int fork_beside(struct busy *busy, void *(*body)(void *))
-{
-    pthread_t thread;
-    int children;
-
-    assert_int_equal(pthread_create(&thread, NULL, body, busy), 0);
-    for (children = 0; children < CHILDREN; children++)
-        if (uct_in_child(has_no_ring, NULL) != 0)
-            break;
-    while (!busy->rounds)
-        sched_yield();
-    busy->stop = true;
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    assert_int_equal(busy->failures, 0);
-    return children;
-}
-
-static void no_child_keeps_a_ring_that_another_thread_makes_or_frees(void **state)
-{
-    struct busy busy = {0};
-
-    assert_int_equal(fork_beside(&busy, make_and_free), CHILDREN);
-}
-
-static void no_child_keeps_a_ring_that_moves(void **state)
-{
-    struct busy busy = {0};
-    int children;
-
-    assert_int_equal(uc_ring_new(NULL, &busy.ring), 0);
-    children = fork_beside(&busy, keep_moving);
-    uc_ring_free(busy.ring);
-    assert_int_equal(children, CHILDREN);
-}
-
 int main(void)
 {
     static const struct uct_options plain = {.ring.features_off = UINT64_MAX};
@@ -491,8 +398,6 @@ int main(void)
         UCT_WITH(a_connection_of_the_moment_of_the_fork_is_the_parents_alone,
                  "without deferred task work and multishot accept", &single),
         UCT(a_living_child_does_not_hold_up_freeing_from_another_thread),
-        UCT(no_child_keeps_a_ring_that_another_thread_makes_or_frees),
-        UCT(no_child_keeps_a_ring_that_moves),
     };
 
     /* What is registered first is called last: behind libuc's own. */
