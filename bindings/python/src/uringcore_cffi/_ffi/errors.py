@@ -23,7 +23,8 @@ _MEANINGS = {
     errno.EALREADY: "that is so already",
     errno.ESHUTDOWN: "the write side is shut down or closing",
     errno.EOPNOTSUPP: "this kernel has no such operation",
-    errno.EACCES: "the loop is restricted to other operations",
+    errno.EACCES: "the loop is restricted to other operations, or the kernel refuses to go on with "
+    "it and it can only be closed",
 }
 # Answers that mean: there is nothing left to do this to.
 GONE = (errno.ESTALE, errno.ECHILD)
