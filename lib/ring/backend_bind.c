@@ -9,8 +9,8 @@
  */
 #include <unistd.h>
 
-#include "backend/choice.h"
 #include "base/clock.h"
+#include "choice/choice.h"
 #include "flow/flow.h"
 
 #define STOP_DEADLINE_NS UINT64_C(1000000000)

@@ -4,11 +4,11 @@
 #include <uc/feature.h>
 #include <uc/probe.h>
 
-#include "backend/choice.h"
-#include "backend/environment.h"
-#include "backend/features.h"
-#include "backend/sentences.h"
 #include "base/versioned.h"
+#include "choice/choice.h"
+#include "choice/environment.h"
+#include "choice/features.h"
+#include "choice/sentences.h"
 #include "ring/ring.h"
 
 static void tell_policies(const struct uci_policies *policies, struct uc_probe *probe)

@@ -5,8 +5,8 @@
 
 #include "backend/backend.h"
 #include "backend/restriction.h"
-#include "backend/uring.h"
 #include "support.h"
+#include "uring/uring.h"
 
 #define SECOND_NS INT64_C(1000000000)
 

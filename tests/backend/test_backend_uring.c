@@ -1,8 +1,8 @@
 /* The io_uring backend alone, through the table that everything above it uses. */
 #include <string.h>
 
-#include "backend/uring.h"
 #include "seam.h"
+#include "uring/uring.h"
 
 static void what_is_stopped_in_own_memory_tells_how_it_ended(void **state)
 {

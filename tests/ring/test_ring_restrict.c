@@ -7,9 +7,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "backend/uring.h"
 #include "ring/ring.h"
 #include "support.h"
+#include "uring/uring.h"
 
 #define SECOND_NS INT64_C(1000000000)
 

@@ -12,7 +12,7 @@
 #include <uc/op.h>
 #include <unistd.h>
 
-#include "backend/epoll.h"
+#include "epoll/epoll.h"
 
 static int32_t result_of(ssize_t r)
 {

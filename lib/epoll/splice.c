@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <uc/op.h>
 
-#include "backend/epoll.h"
+#include "epoll/epoll.h"
 
 static bool is_pipe(int fd)
 {

@@ -6,7 +6,7 @@
  * handled here, because liburing 2.3 knows no IORING_ENTER_NO_IOWAIT. The submission ring's index
  * array is the identity, filled once.
  */
-#include "backend/uring.h"
+#include "uring/uring.h"
 
 #include <errno.h>
 #include <fcntl.h>

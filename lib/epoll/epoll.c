@@ -8,8 +8,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "backend/epoll.h"
 #include "backend/plain.h"
+#include "epoll/epoll.h"
 #include "pool/pool.h"
 
 #define TABLE_FIRST 64

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "backend/backend.h"
-#include "backend/features.h"
-#include "backend/uring_compat.h"
+#include "choice/features.h"
+#include "uring/compat.h"
 
 #define UCI_URING_BUFFER_GROUP 0
 
@@ -36,28 +36,28 @@ static inline struct uci_uring *uci_uring_of(struct uci_backend *backend)
     return (struct uci_uring *)backend;
 }
 
-/* uring_rings.c: the two rings in memory. */
+/* rings.c: the two rings in memory. */
 int uci_uring_rings_open(struct uci_uring *uring, struct uci_backend_options *options,
                          struct uc_ring_info *info); /* halves the entries of @options if need be */
 bool uci_uring_halve(struct uci_backend_options *options, struct uc_ring_info *info);
 void uci_uring_rings_close(struct uci_uring *uring);
 void uci_uring_rings_free(struct uci_uring *uring, bool in_child);
 
-/* uring_buffers.c: the ring of provided buffers. */
+/* buffers.c: the ring of provided buffers. */
 int uci_uring_buffers_open(struct uci_uring *uring);
 void uci_uring_buffers_free(struct uci_uring *uring, bool in_child);
 void uci_uring_provide(struct uci_backend *backend, uint32_t buffer);
 
-/* uring_restrict.c: the list of what the ring may be made to do. */
+/* restrict.c: the list of what the ring may be made to do. */
 int uci_uring_restrict(struct uci_uring *uring, uint32_t restriction);
 
-/* uring_sqpoll.c: the kernel thread that submits in our place. */
+/* sqpoll.c: the kernel thread that submits in our place. */
 bool uci_uring_thread_sleeps(struct uci_uring *uring);
 int uci_uring_hand_over(struct uci_backend *backend);
 uint32_t uci_uring_reap_untaken(struct uci_uring *uring, struct uci_completion *completions,
                                 uint32_t max);
 
-/* uring_queue.c: operations in, completions out. */
+/* queue.c: operations in, completions out. */
 uint32_t uci_uring_pending(const struct uci_uring *uring); /* entries that nobody has taken */
 uint8_t uci_uring_opcode(uint8_t op);                      /* IORING_OP_* of a UCI_OP_* */
 int uci_uring_submit(struct uci_backend *backend, const struct uci_operation *operation);

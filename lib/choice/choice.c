@@ -2,16 +2,16 @@
  * Which backend a ring gets: as its options say, else as the environment says, else io_uring where
  * it works and epoll where it does not. What the kernel can is found out once in a process.
  */
-#include "backend/choice.h"
+#include "choice/choice.h"
 
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/environment.h"
-#include "backend/features.h"
-#include "backend/sentences.h"
+#include "choice/environment.h"
+#include "choice/features.h"
+#include "choice/sentences.h"
 #include "fork/fork.h"
 #include "pool/pool.h"
 

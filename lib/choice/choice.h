@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 #include "backend/backend.h"
-#include "backend/policies.h"
-#include "backend/uring_probe.h"
+#include "choice/policies.h"
+#include "uring/probe.h"
 
 /* Why io_uring is not used where nothing else decides. */
 struct uci_refusal {

@@ -20,7 +20,7 @@
  *     that too, and nobody else looks at it.
  *   - It has the credentials of the moment when the ring was made (docs/design/sqpoll.md).
  */
-#include "backend/uring.h"
+#include "uring/uring.h"
 
 #include <errno.h>
 #include <sched.h>

@@ -1,5 +1,5 @@
 /* UC_BACKEND and UC_DISABLE: read anew for each ring, since programs may set them for themselves. */
-#include "backend/environment.h"
+#include "choice/environment.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <uc/ring.h>
 
-#include "backend/features.h"
+#include "choice/features.h"
 
 /* Of a wrong word, as much as is repeated. */
 #define SHOWN 40

@@ -10,7 +10,7 @@
  * wait that it is in by then, whose ever it is, fails with EINTR. So the ring is driven by a thread
  * that is gone by then.
  */
-#include "backend/uring_probe.h"
+#include "uring/probe.h"
 
 #include <errno.h>
 #include <pthread.h>

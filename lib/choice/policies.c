@@ -1,4 +1,4 @@
-#include "backend/policies.h"
+#include "choice/policies.h"
 
 #include <linux/capability.h>
 #include <stdio.h>

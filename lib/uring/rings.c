@@ -18,7 +18,7 @@
  *   - Rings are charged to RLIMIT_MEMLOCK of the *user* (again since 6.14), and given back late:
  *     ENOMEM is tried again for some milliseconds, then with half the entries.
  */
-#include "backend/uring.h"
+#include "uring/uring.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,8 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backend/uring_probe.h"
 #include "pool/pool.h"
+#include "uring/probe.h"
 
 #define ENTRIES_LEAST 8
 #define RETRIES_FIRST 25 /* milliseconds for memory to come back before entries are halved */

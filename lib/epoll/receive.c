@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <uc/fd.h>
 
-#include "backend/epoll.h"
+#include "epoll/epoll.h"
 #include "pool/pool.h"
 
 #define RECEIVES_AT_ONCE 4

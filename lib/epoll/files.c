@@ -6,7 +6,7 @@
 #include <uc/op.h>
 #include <unistd.h>
 
-#include "backend/epoll.h"
+#include "epoll/epoll.h"
 
 bool uci_epoll_is_file(int fd)
 {

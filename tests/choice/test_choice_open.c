@@ -7,8 +7,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "backend/choice.h"
-#include "backend/sentences.h"
+#include "choice/choice.h"
+#include "choice/sentences.h"
 #include "support.h"
 
 static const struct uci_ability able = {.features = UC_FEATURE_BUFFER_RING};

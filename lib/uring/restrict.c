@@ -10,7 +10,7 @@
  * registered file is the tombstone. Registrations: only the eventfd of uc_ring_event_fd(), which
  * may be asked for at any time; buffers, the pool and the tombstone are registered before.
  */
-#include "backend/uring.h"
+#include "uring/uring.h"
 
 #include <errno.h>
 

@@ -85,7 +85,7 @@ static inline struct uci_epoll *uci_epoll_of(struct uci_backend *backend)
     return (struct uci_epoll *)backend;
 }
 
-/* epoll_queue.c: operations in, completions out. */
+/* queue.c: operations in, completions out. */
 int uci_epoll_submit(struct uci_backend *backend, const struct uci_operation *operation);
 uint32_t uci_epoll_reap(struct uci_backend *backend, struct uci_completion *completions,
                         uint32_t max);
@@ -93,7 +93,7 @@ bool uci_epoll_has_room(struct uci_epoll *epoll); /* for a completion that is no
 void uci_epoll_complete(struct uci_epoll *epoll, const struct uci_completion *completion);
 void uci_epoll_start_queued(struct uci_epoll *epoll);
 
-/* epoll_ops.c: from start to end. */
+/* ops.c: from start to end. */
 void uci_epoll_start(struct uci_epoll *epoll, const struct uci_operation *operation);
 bool uci_epoll_resume(struct uci_epoll_op *op, uint32_t ready); /* whether anything moved */
 void uci_epoll_end(struct uci_epoll_op *op, int32_t result);
@@ -104,32 +104,32 @@ void uci_epoll_wait_or_end(struct uci_epoll_op *op, int fd, uint32_t wants);
 void uci_epoll_end_all(struct uci_epoll *epoll);
 void uci_epoll_free_ops(struct uci_epoll *epoll, bool in_child);
 
-/* epoll_table.c: finding an operation by its user_data. */
+/* table.c: finding an operation by its user_data. */
 void uci_epoll_table_add(struct uci_epoll_op *op);
 void uci_epoll_table_remove(struct uci_epoll_op *op);
 struct uci_epoll_op *uci_epoll_table_find(const struct uci_epoll *epoll, uint64_t user_data);
 
-/* epoll_calls.c: one system call that does not block. Return: its result, or -EAGAIN. @ready is
+/* calls.c: one system call that does not block. Return: its result, or -EAGAIN. @ready is
  * EPOLL* as reported, 0 when nothing was. */
 int32_t uci_epoll_call(struct uci_epoll_op *op, uint32_t ready);
 bool uci_epoll_is_non_blocking(int fd);
 int32_t uci_epoll_transfer(const struct uci_operation *operation); /* READ, WRITE; may block */
 int32_t uci_epoll_splice(const struct uci_operation *operation);   /* only a file may block */
 
-/* epoll_files.c: what may take any time, on the workers. */
+/* files.c: what may take any time, on the workers. */
 bool uci_epoll_is_file(int fd);
 void uci_epoll_run(struct uci_work *work);
 void uci_epoll_abandon(struct uci_work *work);
 
-/* epoll_splice.c: both sides have to be ready. */
+/* splice.c: both sides have to be ready. */
 void uci_epoll_splice_finished(struct uci_epoll_op *op);
 
-/* epoll_receive.c: what makes more than one completion, or takes a provided buffer. */
+/* receive.c: what makes more than one completion, or takes a provided buffer. */
 bool uci_epoll_receives(const struct uci_operation *operation);
 bool uci_epoll_receive(struct uci_epoll_op *op); /* whether anything moved */
 void uci_epoll_provide(struct uci_backend *backend, uint32_t buffer);
 
-/* epoll_set.c: descriptors in the set, and waiting for it. */
+/* set.c: descriptors in the set, and waiting for it. */
 int uci_epoll_set_open(struct uci_epoll *epoll);
 int uci_epoll_wait_for(struct uci_epoll_op *op, int fd, uint32_t wants);
 void uci_epoll_wait_no_more(struct uci_epoll_op *op);
@@ -137,7 +137,7 @@ bool uci_epoll_is_kept(const struct uci_epoll *epoll, int fd);
 void uci_epoll_forget(struct uci_backend *backend, int fd);
 int uci_epoll_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns);
 
-/* epoll_fronts.c: what another loop sleeps on. */
+/* fronts.c: what another loop sleeps on. */
 #define UCI_EPOLL_ALARM (UINT64_MAX - 1) /* its tag in the set */
 int uci_epoll_new_front(int wake_fd);
 int uci_epoll_front(struct uci_epoll *epoll, int which, int fd);
@@ -146,7 +146,7 @@ int uci_epoll_show_set(struct uci_epoll *epoll, int set); /* on all fronts */
 void uci_epoll_show_completions(struct uci_epoll *epoll);
 void uci_epoll_show_next_time(struct uci_epoll *epoll);
 
-/* epoll_timers.c */
+/* timers.c */
 int uci_epoll_timer_add(struct uci_epoll_op *op, uint64_t deadline);
 void uci_epoll_timer_remove(struct uci_epoll_op *op);
 int64_t uci_epoll_timers_left(const struct uci_epoll *epoll); /* nanoseconds; -1: no timer */

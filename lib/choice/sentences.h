@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backend/choice.h"
+#include "choice/choice.h"
 
 /* One sentence on why io_uring is not used; the policies tell knobs apart. */
 void uci_explain_refusal(const struct uci_refusal *refusal, const struct uci_policies *policies,

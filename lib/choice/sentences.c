@@ -4,7 +4,7 @@
  * The kernel answers EPERM for three different knobs; they are told apart by what can be read
  * beside it.
  */
-#include "backend/sentences.h"
+#include "choice/sentences.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include <uc/error.h>
 #include <uc/feature.h>
 
-#include "backend/features.h"
+#include "choice/features.h"
 #include "pool/pool.h"
 
 #define SYSCALLS "io_uring_setup io_uring_enter io_uring_register"

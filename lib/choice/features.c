@@ -1,5 +1,5 @@
 /* The features of the kernel that libuc knows, bit by bit. */
-#include "backend/features.h"
+#include "choice/features.h"
 
 #include <stdio.h>
 #include <string.h>

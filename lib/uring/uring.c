@@ -1,5 +1,5 @@
 /* The io_uring backend: opened step by step, each step telling what the kernel gave. */
-#include "backend/uring.h"
+#include "uring/uring.h"
 
 #include <errno.h>
 #include <poll.h>

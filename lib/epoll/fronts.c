@@ -11,7 +11,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "backend/epoll.h"
+#include "epoll/epoll.h"
 
 static bool has_front(const struct uci_epoll *epoll)
 {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/epoll.h"
+#include "epoll/epoll.h"
 
 static int reserve(struct uci_epoll *epoll, uint32_t more)
 {

@@ -5,7 +5,7 @@
  * A bundle is one completion over several buffers: the first is named, the others are those that
  * stood behind it in the ring. Hence the memory of what stands where.
  */
-#include "backend/uring.h"
+#include "uring/uring.h"
 
 #include <errno.h>
 #include <stdlib.h>

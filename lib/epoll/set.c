@@ -23,8 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backend/epoll.h"
 #include "base/clock.h"
+#include "epoll/epoll.h"
 
 #define EVENTS_AT_ONCE 128
 #define FRUITLESS_EDGES 8

@@ -1,7 +1,7 @@
 /* Operations by user_data: only a cancellation has to look one up. */
 #include <stdlib.h>
 
-#include "backend/epoll.h"
+#include "epoll/epoll.h"
 
 static uint32_t chain_of(uint32_t size, uint64_t user_data)
 {

@@ -8,8 +8,8 @@
 #include <linux/time_types.h>
 #include <stdlib.h>
 
-#include "backend/epoll.h"
 #include "base/clock.h"
+#include "epoll/epoll.h"
 
 /* A Unix socket with a full queue tells nobody but its peer when there is room. */
 #define TRY_AGAIN_NS UINT64_C(5000000)

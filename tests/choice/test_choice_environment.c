@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/environment.h"
-#include "backend/features.h"
+#include "choice/environment.h"
+#include "choice/features.h"
 #include "support.h"
 
 static void a_list_of_features_is_read(void **state)

@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "backend/epoll.h"
 #include "base/clock.h"
+#include "epoll/epoll.h"
 
 static void place(struct uci_epoll *epoll, uint32_t at, struct uci_epoll_op *op)
 {
