@@ -6,11 +6,12 @@ import asyncio
 import os
 import socket
 import ssl
+import struct
 import threading
 
 import pytest
 from peers import connect, socket_pair, tcp_pair
-from steps import cancel, turns
+from steps import cancel, soon, turns, until
 
 HOST = "127.0.0.1"
 
@@ -100,6 +101,42 @@ def test_a_socket_may_be_given_to_a_transport_with_what_was_received(loop):
 
     loop.run_until_complete(main())
     assert bytes(got) == b"first second"
+
+
+@pytest.mark.parametrize("taken", [True, False], ids=["taken", "not taken"])
+@pytest.mark.parametrize("how", ["end", "reset"])
+def test_a_socket_that_has_ended_may_be_given_to_a_transport(loop, how, taken):
+    """Its protocol is told of the end, also if a sock_recv() was, or was cancelled meanwhile."""
+
+    async def main():
+        ours, peer = tcp_pair()
+        task = loop.create_task(loop.sock_recv(ours, 100))
+        await turns(3)
+        if how == "reset":
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+        else:
+            peer.shutdown(socket.SHUT_WR)
+        if taken:
+            result = await soon(asyncio.gather(task, return_exceptions=True))
+            assert result == [b""] or isinstance(result[0], ConnectionResetError)
+        else:
+            endpoint = loop._sockets[ours.fileno()]
+            await until(lambda: endpoint._end is not None and task.cancel())
+            await asyncio.wait([task])
+            assert task.cancelled()
+        reader, writer = await asyncio.open_connection(sock=ours)
+        try:
+            return await soon(reader.read())
+        finally:
+            writer.close()
+            peer.close()
+
+    if how == "reset" and not taken:
+        with pytest.raises(ConnectionResetError):
+            loop.run_until_complete(main())
+    else:
+        assert loop.run_until_complete(main()) == b""
 
 
 def test_a_socket_of_a_transport_is_refused(loop):

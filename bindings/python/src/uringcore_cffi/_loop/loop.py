@@ -268,23 +268,29 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         fd.free()
         check_answer(answer, "uc_fd_close", errno.EAGAIN, errno.EALREADY)
 
-    def _attach_socket(self, sock: socket.socket, endpoint: Endpoint) -> tuple[Fd, list[bytes]]:
+    def _attach_socket(
+        self, sock: socket.socket, endpoint: Endpoint
+    ) -> tuple[Fd, list[bytes | OSError]]:
         """Give a socket to the ring for good.
 
         If the user has received from it before, its attachment is taken over with what came and
-        was not taken: libuc keeps its part, the rest is returned.
+        was not taken: libuc keeps its part, the rest is returned. But libuc reports an end only
+        once: a socket that has come to its end is attached anew, and the kernel tells it again.
         """
         fileno = sock.fileno()
         known = self._sockets.get(fileno)
-        if known is not None and known.socket() is sock:
+        if known is not None and known.socket() is not sock:
+            known = None
+        stash = [] if known is None else known.kept()
+        if known is not None and not known.ended:
             del self._sockets[fileno]
             known.cancel_waiters()
             known.fd.recv_stop()
             known.fd.poll_stop()
             self._endpoints[known.fd.cookie] = endpoint
-            fd, stash = known.fd, list(known.stash)
+            fd = known.fd
         else:
-            fd, stash = self._attach_fileno(fileno, endpoint), []
+            fd = self._attach_fileno(fileno, endpoint)
         if isinstance(endpoint, SocketTransport):
             self._transports[fileno] = endpoint
         return fd, stash

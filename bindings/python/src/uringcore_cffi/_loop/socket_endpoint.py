@@ -50,6 +50,7 @@ class SocketEndpoint(RecordsOnly):
         self._pollers: dict[int, deque[asyncio.Future[None]]] = {}
         self.stash: deque[bytes] = deque()
         self._end: int | None = None  # 0 or an error: comes behind the stash, once
+        self.ended = False  # libuc has reported an end, and will report nothing more
         self._armed = False  # libuc is to receive
         self._cancelled = False  # a receive was called off: libuc may hold its data
         self._leaving: list[asyncio.Future[None]] | None = None  # who waits for CLOSED
@@ -62,6 +63,13 @@ class SocketEndpoint(RecordsOnly):
             status = self.fd.status()
             self._cancelled = bool(status.in_flight or status.undelivered_bytes)
         return self._cancelled
+
+    def kept(self) -> list[bytes | OSError]:
+        """Return what has come and was not taken; not the end, which the kernel tells again."""
+        kept: list[bytes | OSError] = list(self.stash)
+        if self._end is not None and self._end < 0:
+            kept.append(result_error(self._end))
+        return kept
 
     async def recv(self, sock: socket.socket, count: int) -> bytes:
         """Receive at most ``count`` bytes, 1 or more, through the ring."""
@@ -154,6 +162,7 @@ class SocketEndpoint(RecordsOnly):
             self.stash += (data,)
         else:
             self._end = result
+            self.ended = True
         loop._cursor = following
 
     async def wait_ready(self, sock: socket.socket, event: int) -> None:
