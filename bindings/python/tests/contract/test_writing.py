@@ -297,3 +297,21 @@ def test_a_connection_closed_while_its_protocol_pauses_can_be_aborted(loop):
             assert await protocol.lost is None
 
     loop.run_until_complete(main())
+
+
+def test_a_lost_connection_bears_what_is_still_asked_of_it(loop):
+    """Its user may not have heard of the end yet."""
+
+    async def main():
+        protocol, peer = await connect(loop, Strict)
+        peer.close()
+        assert await protocol.lost is None
+        transport = protocol.transport
+        transport.set_write_buffer_limits(high=1000)
+        transport.write(b"in vain")
+        assert transport.get_write_buffer_size() == 0
+        transport.pause_reading()
+        transport.resume_reading()
+        transport.close()
+
+    loop.run_until_complete(main())

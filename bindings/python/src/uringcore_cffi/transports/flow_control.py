@@ -32,6 +32,8 @@ class FlowControl(FlowControlMixin):  # type: ignore[misc]
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Set the marks, in bytes; see asyncio.WriteTransport."""
         self._set_write_buffer_limits(high=high, low=low)
+        if self._loop is None:
+            return  # the connection is lost
         self._loop._own_thread()
         answer = self._tell_water_marks(self._high_water, self._low_water)
         check_answer(answer, "uc_fd_set_water_marks", *GONE)
