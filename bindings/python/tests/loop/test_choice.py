@@ -216,6 +216,14 @@ def test_each_reason_is_told_once(caplog):
     ]
 
 
+def test_a_reason_that_was_told_is_told_again_as_a_warning(caplog):
+    """Who sees warnings only, and asks for what is refused, must not miss it."""
+    with caplog.at_level(logging.INFO, "uringcore_cffi"):
+        for was_asked_for in (False, True, True, False):
+            tell_reason(info("first a hint"), was_asked_for=was_asked_for)
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
+
+
 def test_a_forked_child_tells_its_own(caplog, fork):
     """The parent's line may be in another file."""
 

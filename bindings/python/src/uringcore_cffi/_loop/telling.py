@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("uringcore_cffi")
 
-# What was told, with the process: a forked child tells its own.
-_told: set[tuple[int, str]] = set()
+# What was told, and how loud, by process: a forked child tells its own.
+_told: dict[tuple[int, str], int] = {}
 
 
 def tell_reason(info: Info, *, was_asked_for: bool) -> None:
-    """Log why something is not in use, once in a process for each reason.
+    """Log why something is not in use, once in a process for each reason; again if it is a warning.
 
     ``was_asked_for``: the program has asked for what only io_uring can do, so a warning it is.
     """
     told = (os.getpid(), info.reason)
-    if not info.reason or told in _told:
-        return
-    _told.add(told)
     level = logging.WARNING if was_asked_for else logging.INFO
+    if not info.reason or _told.get(told, logging.NOTSET) >= level:
+        return
+    _told[told] = level
     logger.log(level, "the loop runs on %s: %s", info.backend, info.reason)
