@@ -46,6 +46,13 @@ def test_a_freed_pool_refuses_and_may_be_freed_again(pool):
         pool.stats()
 
 
+def test_a_freed_pool_is_no_rings(pool):
+    """The ring would receive into a pool of its own, and hand out nothing."""
+    pool.free()
+    with pytest.raises(ValueError, match="the pool was freed"):
+        Ring(pool=pool)
+
+
 def test_a_ring_receives_into_the_pool_it_was_given(pool):
     """The payload stands in the pool's own memory; the buffers come back to it."""
     ring = Ring(pool=pool)

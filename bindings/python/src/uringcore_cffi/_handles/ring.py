@@ -139,6 +139,8 @@ class Ring:
         """
         if backend is not None and backend not in BACKENDS:
             raise ValueError(f"backend is {backend!r}: known are {', '.join(BACKENDS)}")
+        if pool is not None and pool.handle == ffi.NULL:
+            raise ValueError("the pool was freed")
         self.handle: CData = ffi.NULL
         options = ffi.new("struct uc_ring_options *")
         options.size = ffi.sizeof("struct uc_ring_options")
