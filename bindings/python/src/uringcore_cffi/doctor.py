@@ -60,11 +60,21 @@ def main(arguments: list[str]) -> int:
     found = probe()
     ring = _default_ring() if found.verdict != NONE else None
     if arguments:
-        sys.stdout.write(json.dumps(_as_dict(found, ring), indent=2) + "\n")
+        report = json.dumps(_as_dict(found, ring), indent=2)
     else:
-        paint = _Paint(_wants_colours(sys.stdout))
-        sys.stdout.writelines(f"{line}\n" for line in _lines(found, ring, paint))
+        report = "\n".join(_lines(found, ring, _Paint(_wants_colours(sys.stdout))))
+    _print(report)
     return found.verdict
+
+
+def _print(report: str) -> None:
+    """Write the report; who reads no more than its head is told no error."""
+    try:
+        sys.stdout.write(f"{report}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _default_ring() -> Info:

@@ -107,6 +107,21 @@ def test_a_feature_that_is_not_used_is_told_with_what_is_done_instead(run_doctor
     assert line.endswith("; instead: a submission for each receive")
 
 
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+def test_who_reads_only_the_head_is_told_no_error(arguments):
+    """As in ``doctor | head -1``: the exit status is the verdict's."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "uringcore_cffi", "doctor", *arguments]
+    variables = {**os.environ, **NEUTRAL, "UC_BACKEND": "nonsense"}
+    variables["PYTHONPATH"] = str(Path(doctor.__file__).parents[1])
+    done = subprocess.run(
+        command, env=variables, stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (STATUSES["none"], b"")
+
+
 def test_an_unknown_argument_is_refused(run_doctor):
     """With the usage; --help is that too."""
     wrong = run_doctor("--jason")
