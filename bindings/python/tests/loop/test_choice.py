@@ -269,3 +269,20 @@ def test_a_refusal_between_making_and_running_is_told_as_one(fork):
         loop.close()
 
     fork(child).join()
+
+
+def test_an_inherited_loop_that_asked_for_a_kernel_thread_warns(fork, caplog):
+    """What is a warning in the parent is one in a child."""
+    if os.environ.get("UC_BACKEND", "") not in ("", "auto"):
+        pytest.skip("the environment has chosen")
+    loop = uringcore_cffi.new_event_loop(sqpoll="try")
+
+    def child():
+        refuse_io_uring()
+        caplog.clear()
+        loop.run_until_complete(asyncio.sleep(0))
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        loop.close()
+
+    fork(child).join()
+    loop.close()

@@ -208,6 +208,14 @@ def test_what_is_missing_is_named(run_python, tmp_path):
     assert "no_such_module_at_all" in done.stderr.splitlines()[-1]
 
 
+def test_an_option_that_there_is_not_is_one_error(run_python):
+    """The loop that was never made does not complain when it is collected."""
+    program = "import uringcore_cffi; uringcore_cffi.new_event_loop(nonsense=1)"
+    done = run_python("-c", program)
+    assert done.stderr.splitlines()[-1].startswith("TypeError")
+    assert "__del__" not in done.stderr
+
+
 INTERRUPTED = """
 import asyncio, os, signal, sys
 import uringcore_cffi

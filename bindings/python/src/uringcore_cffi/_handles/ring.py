@@ -111,12 +111,12 @@ class Ring:
         "_head",
         "_own_pool",
         "_records",
-        "_sqpoll",
         "_view",
         "fds",
         "handle",
         "pool",
         "wait",
+        "wants_sqpoll",
     )
 
     def __init__(
@@ -147,7 +147,7 @@ class Ring:
         options.sq_entries = sq_entries
         options.cq_entries = cq_entries
         options.sqpoll = _choose("sqpoll", sqpoll, _SQPOLL)
-        self._sqpoll = sqpoll != "off"
+        self.wants_sqpoll = sqpoll != "off"
         options.sqpoll_idle_ms = sqpoll_idle_ms
         options.sqpoll_cpu = 0 if sqpoll_cpu is None else sqpoll_cpu + 1
         options.restriction = _choose("restrict", restrict, _RESTRICTIONS)
@@ -222,7 +222,7 @@ class Ring:
         Without SQPOLL it does so in the turn that submits. To be called when somebody else's
         descriptor is let go of with an operation called off; refusals do not matter then.
         """
-        if self._sqpoll:
+        if self.wants_sqpoll:
             lib.uc_ring_flush(self.handle)
 
     def wake(self) -> int:

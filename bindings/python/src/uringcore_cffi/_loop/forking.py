@@ -96,7 +96,7 @@ class ForkMethods:
         self._forget_parent()
         self._ring.reinit()
         self._info = self._ring.info()
-        tell_reason(self._info, was_asked_for=False)
+        tell_reason(self._info, was_asked_for=self._ring.wants_sqpoll)
         self._memory = self._ring.pool.memory
         self._close_copies()
         if self._in_turn:

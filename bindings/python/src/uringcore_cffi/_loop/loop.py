@@ -74,6 +74,8 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
     thread. What the process does without the ring is not restricted.
     """
 
+    _closed = True  # until there is a ring: __del__ must not complain of half a loop
+
     def __init__(
         self,
         *,
@@ -89,7 +91,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
     ) -> None:
         """Make a loop; any thread may run it later."""
         super().__init__()
-        self._closed = True  # until there is a ring: __del__ must not complain of half a loop
+        self._closed = True
         self._ring = Ring(
             sq_entries=sq_entries,
             cq_entries=cq_entries,
@@ -124,7 +126,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         self._final_stats: Stats | None = None
         self._settled = False  # at the end: the kernel has let go of everything
         self._info = self._ring.info()
-        tell_reason(self._info, was_asked_for=sqpoll != "off")
+        tell_reason(self._info, was_asked_for=self._ring.wants_sqpoll)
         self._closed = False
         forget_at_fork(self)
 
