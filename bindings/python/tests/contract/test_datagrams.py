@@ -222,6 +222,19 @@ def test_datagrams_come_in_the_order_of_sending(loop):
     loop.run_until_complete(main())
 
 
+def test_sending_in_vain_after_close_does_not_change_how_it_ends(loop):
+    """An address is missing, which would end an open transport."""
+
+    async def main():
+        ours = await endpoint()
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        ours.transport.close()
+        ours.transport.sendto(b"to nobody")
+        assert await asyncio.wait_for(ours.lost, 20) is None
+
+    loop.run_until_complete(main())
+
+
 def test_nothing_is_delivered_after_close(loop):
     """Neither what has come already nor what comes later; connection_lost(None) comes once."""
 

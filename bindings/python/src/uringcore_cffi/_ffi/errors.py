@@ -37,7 +37,10 @@ _EXPLAINED = (
     errno.EOPNOTSUPP,
     errno.EINVAL,
 )
-_NOT_WITH_IT = {errno.EOPNOTSUPP: "SQPOLL is refused, or a restriction"}  # where rings as such work
+_NOT_WITH_IT = {  # where rings as such work
+    errno.EOPNOTSUPP: "the kernel refuses SQPOLL or the restriction, or epoll was asked for, which "
+    "has neither; see UC_BACKEND and backend="
+}
 
 
 def result_error(result: int) -> OSError:

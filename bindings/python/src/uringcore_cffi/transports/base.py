@@ -165,9 +165,10 @@ class SocketOwner:
     def _force_close(self, exc: BaseException | None) -> None:
         if self._aborting or self._sock is None or self._fd is None:
             return
-        if self._exception is None:
-            self._exception = exc
-        if self.get_write_buffer_size():
+        pending = self.get_write_buffer_size()
+        if self._exception is None and (pending or not self._closing):
+            self._exception = exc  # as asyncio, which is done with a closed one that sent all
+        if pending:
             # As asyncio, which sends at once: what the socket has room for still leaves.
             self._loop._ring.flush()
         self._begin_close(CLOSE_KEEP | CLOSE_ABORT)
