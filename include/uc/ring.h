@@ -235,9 +235,13 @@ UC_EXPORT int uc_ring_wake(uc_ring *ring);
  * with a timeout of 0 until it returns 0 records. Do that too before the other loop sleeps whenever
  * something was submitted. Over io_uring it is an eventfd; over epoll it is an epoll(7) descriptor,
  * of which nothing can be read: take read(2)'s -EINVAL as an answer. Made at the first call; it
- * stays the ring's.
+ * stays the ring's. Some kernels do not tell of deferred completions: there the first call makes the
+ * ring anew without UC_FEATURE_DEFER_TASKRUN, as if it moved to another thread, and uc_ring_get_info()
+ * says so.
  *
- * Return: the descriptor, or -EINVAL, -ECHILD, -EPERM, -EMFILE, -ENFILE, -ENOMEM.
+ * Return: the descriptor, or
+ *   -EBUSY  the ring would have to be made anew, and too much is in flight; take what there is first
+ *   -EINVAL, -ECHILD, -EPERM, -EMFILE, -ENFILE, -ENOMEM
  *
  * Since: 0.1
  */

@@ -92,6 +92,7 @@ struct uci_backend_options {
     uint32_t restriction; /* UC_RESTRICT_* */
     uint64_t features_off;
     uint64_t features_off_by_environment; /* part of them, to be told */
+    bool tells_another_loop;              /* for which completions are not deferred, to be told */
     uc_pool *pool;
 };
 

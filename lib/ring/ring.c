@@ -261,6 +261,22 @@ UC_EXPORT int uc_ring_reinit(uc_ring *ring)
     return 0;
 }
 
+/* Where the kernel forgets to tell of deferred work, the ring is made anew and does not defer. */
+static int show_to_another_loop(uc_ring *ring, int fd)
+{
+    int r;
+
+    (void)uci_at_fork_hold();
+    r = ring->backend->table->set_event_fd(ring->backend, fd);
+    uci_at_fork_release();
+    if (r != -EOPNOTSUPP)
+        return r;
+    ring->options.features_off |= UC_FEATURE_DEFER_TASKRUN;
+    ring->options.tells_another_loop = true;
+    r = uci_ring_rehome(ring);
+    return r < 0 ? r : ring->backend->table->set_event_fd(ring->backend, fd);
+}
+
 UC_EXPORT int uc_ring_event_fd(uc_ring *ring)
 {
     int fd, r;
@@ -274,7 +290,7 @@ UC_EXPORT int uc_ring_event_fd(uc_ring *ring)
     fd = ring->backend->table->new_event_fd(ring->wake.event_fd);
     if (fd < 0)
         return fd;
-    r = ring->backend->table->set_event_fd(ring->backend, fd);
+    r = show_to_another_loop(ring, fd);
     if (r < 0) {
         close(fd);
         return r;

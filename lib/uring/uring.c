@@ -156,6 +156,16 @@ static void explain_halvings(struct uc_ring_info *info)
              "RLIMIT_MEMLOCK to 8 MiB");
 }
 
+static void explain_undeferred(struct uc_ring_info *info)
+{
+    size_t used = strlen(info->reason);
+
+    snprintf(info->reason + used, sizeof(info->reason) - used,
+             "%scompletions are not deferred, because this kernel does not tell another loop of "
+             "those that are",
+             used ? "; " : "");
+}
+
 /* One sentence on what was asked for and is not in use; what is said already stays. */
 static void explain(struct uc_ring_info *info, const struct uci_backend_options *options)
 {
@@ -169,6 +179,8 @@ static void explain(struct uc_ring_info *info, const struct uci_backend_options 
         explain_halvings(info);
     else if (info->features_stripped)
         explain_missing(info);
+    if (options->tells_another_loop)
+        explain_undeferred(info);
 }
 
 static void uring_stop(struct uci_backend *backend)
@@ -255,18 +267,6 @@ static int uring_poll_fd(struct uci_backend *backend)
     return uring->stopped ? -EBADF : uring->ring.ring_fd;
 }
 
-static int uring_set_event_fd(struct uci_backend *backend, int event_fd)
-{
-    return io_uring_register_eventfd(&uci_uring_of(backend)->ring, event_fd);
-}
-
-static int uring_new_event_fd(int wake_fd)
-{
-    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-
-    return fd < 0 ? -errno : fd;
-}
-
 /* The kernel holds files, not numbers, and nothing of this one is in flight. */
 static void uring_forget(struct uci_backend *backend, int fd)
 {
@@ -283,8 +283,8 @@ const struct uci_backend_table uci_backend_uring = {
     .provide = uci_uring_provide,
     .forget = uring_forget,
     .poll_fd = uring_poll_fd,
-    .new_event_fd = uring_new_event_fd,
-    .set_event_fd = uring_set_event_fd,
+    .new_event_fd = uci_uring_new_event_fd,
+    .set_event_fd = uci_uring_set_event_fd,
     .stop = uring_stop,
     .is_stopped = uring_is_stopped,
     .free = uring_free,

@@ -48,6 +48,10 @@ int uci_uring_buffers_open(struct uci_uring *uring);
 void uci_uring_buffers_free(struct uci_uring *uring, bool in_child);
 void uci_uring_provide(struct uci_backend *backend, uint32_t buffer);
 
+/* event_fd.c: telling another loop. */
+int uci_uring_new_event_fd(int wake_fd);
+int uci_uring_set_event_fd(struct uci_backend *backend, int event_fd);
+
 /* restrict.c: the list of what the ring may be made to do. */
 int uci_uring_restrict(struct uci_uring *uring, uint32_t restriction);
 

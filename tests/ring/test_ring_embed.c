@@ -1,6 +1,8 @@
 /* A ring inside another event loop: its eventfd, and its own descriptor. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -137,6 +139,39 @@ static void the_rings_own_descriptor_is_quiet_when_all_is_taken(void **state)
     }
 }
 
+static void *answer(void *peer)
+{
+    char byte;
+
+    while (read(*(int *)peer, &byte, 1) == 1)
+        (void)!write(*(int *)peer, &byte, 1);
+    return NULL;
+}
+
+/* Some kernels tell of deferred completions only once when another thread causes them. */
+static void what_another_thread_causes_is_told_to_who_sleeps(void **state)
+{
+    struct uct *t = *state;
+    struct uct_link link = uct_link(t, NULL, 0);
+    int fd = uc_ring_event_fd(t->ring);
+    pthread_t thread;
+
+    link.sink->ignore_bytes = true;
+    assert_int_equal(fcntl(link.peer, F_SETFL, 0), 0); /* it waits */
+    assert_int_equal(uc_fd_recv_start(link.sink->fd), 0);
+    assert_int_equal(pthread_create(&thread, NULL, answer, &link.peer), 0);
+    for (uint64_t i = 1; i <= 20; i++) {
+        assert_true(uc_fd_send(link.sink->fd, "x", 1, 0) > 0);
+        take_everything(t, fd);
+        while (link.sink->received < i) {
+            assert_true(is_readable(fd, 5000));
+            take_everything(t, fd);
+        }
+    }
+    assert_int_equal(shutdown(link.sink->number, SHUT_WR), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
 static void wake_and_be_told(struct uct *t, int fd)
 {
     assert_int_equal(uc_ring_wake(t->ring), 0);
@@ -245,6 +280,7 @@ int main(void)
         UCT(the_rings_own_descriptor_tells_another_loop),
         UCT_WITH(the_rings_own_descriptor_tells_another_loop, "with nothing new", &plain),
         UCT(the_rings_own_descriptor_is_quiet_when_all_is_taken),
+        UCT(what_another_thread_causes_is_told_to_who_sleeps),
         UCT(a_wake_up_tells_another_loop),
         UCT(each_wake_up_tells_another_loop_that_has_taken_the_one_before),
         UCT(a_wake_up_is_told_whenever_it_comes),

@@ -170,8 +170,8 @@ class Readiness(RecordsOnly):
     def wait(self, timeout_ns: int, records: int) -> None:
         """Wait in the set, not at all if the ring has just brought ``records``."""
         loop = self._loop
-        if not self._in_lead:
-            self._take_lead()
+        if not self._in_lead and not self._take_lead():
+            return
         timeout = timeout_ns / 1e9 if timeout_ns >= 0 else -1
         if records or loop._ready or loop._stopping:
             timeout = 0
@@ -185,12 +185,23 @@ class Readiness(RecordsOnly):
         if self._disturbed > _STEP_DOWN_AFTER or len(self._handles) == 1:
             self.step_down()
 
-    def _take_lead(self) -> None:
-        """May be done again, as step_down(): wherever an interrupt falls, wait() begins anew."""
+    def _take_lead(self) -> bool:
+        """May be done again, as step_down(): wherever an interrupt falls, wait() begins anew.
+
+        Return whether it could be done: some kernels need the ring to be made anew for it.
+        """
+        loop = self._loop
         self._fd.poll_stop()
         self._armed = False
-        self._loop._ring.flush()
-        number = self._ring_number = self._loop._ring.event_fd()
+        loop._ring.flush()
+        try:
+            number = self._ring_number = loop._ring.event_fd()
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            self.step_down()
+            return False
+        loop._info = loop._ring.info()
         self._handles[number, _READ] = self._ring_handle
         try:
             self._epoll.register(number, _RING)
@@ -198,6 +209,7 @@ class Readiness(RecordsOnly):
             self._epoll.modify(number, _RING)
         self._alone = self._disturbed = 0
         self._in_lead = True
+        return True
 
     def step_down(self) -> None:
         """Have the loop wait in the ring again."""
