@@ -12,5 +12,8 @@ One noun per module:
 - pairing: interleaved rounds, medians, ratios within a round
 - figures: the numbers that are promised, and whether they are met
 - tables: what is shown in the terminal
+- machine: what the numbers were made on
+- documents: the results as JSON
+- inside/: loops measured from inside, without a server
 - native/: the load generator and the raw servers in C
 """

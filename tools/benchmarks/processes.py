@@ -103,15 +103,15 @@ class ServerProcess:
             return " ".join(self.command[2:])
         return " ".join([Path(self.command[0]).name, *self.command[1:]])
 
-    def ask(self, question: str) -> Any:
-        """The answer of a Python server's control thread."""
+    def ask(self, question: str, seconds: float = STOP_SECONDS) -> Any:
+        """The answer of a Python server's control thread, which may take so long."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(question.encode() + b"\n")
             self._process.stdin.flush()
         except OSError as error:
             raise ServerError(f"{self.name} is dead: {self.complaint()}") from error
-        reply = json.loads(self._read_line(STOP_SECONDS))
+        reply = json.loads(self._read_line(seconds))
         if "error" in reply:
             raise ServerError(f"{self.name}: {question}: {reply['error']}")
         return reply["answer"]

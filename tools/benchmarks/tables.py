@@ -114,11 +114,22 @@ def show(
     verdicts: Sequence[Verdict],
 ) -> None:
     """The tables, what was skipped or failed, and the verdicts."""
-    skipped: dict[str, str] = {}
     for result in results.values():
         console.print(workload_table(result, peers))
+    show_outcome(console, results, verdicts, _notes(results))
+
+
+def show_outcome(
+    console: Console,
+    results: Mapping[str, Results],
+    verdicts: Sequence[Verdict],
+    notes: Sequence[str],
+) -> None:
+    """What stands below the tables: notes, what was skipped or failed, and the verdicts."""
+    skipped: dict[str, str] = {}
+    for result in results.values():
         skipped.update(result.skipped)
-    for note in _notes(results):
+    for note in notes:
         console.print(f"[dim]{note}[/dim]", highlight=False, soft_wrap=True)
     for name, reason in skipped.items():
         console.print(f"[yellow]skipped[/yellow] {name}: {escape(reason)}", highlight=False)

@@ -1,0 +1,98 @@
+"""Workers in turn: every loop once per round, in an order that rotates."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+
+from benchmarks.inside.subjects import Subject
+from benchmarks.inside.timing import Timing, Workload
+from benchmarks.pairing import Results
+from benchmarks.processes import ServerError, ServerProcess, python_command
+
+ANSWER_SECONDS = 60.0
+"""Over the window, how long a worker may take: for trying out how much to do, on a busy machine."""
+
+
+class MissingError(Exception):
+    """A loop does not have what a workload asks for."""
+
+
+class Worker:
+    """The process of one loop; started when it is first asked, and again after it died."""
+
+    def __init__(self, subject: Subject, cpu: int | None) -> None:
+        """Start nothing yet."""
+        self._subject = subject
+        self._cpu = cpu
+        self._process: ServerProcess | None = None
+
+    def measure(self, workload: Workload, seconds: float) -> Timing:
+        """Take a sample; raise MissingError, or ServerError for anything wrong."""
+        if self._process is None:
+            command = python_command("benchmarks.inside.worker", self._subject.name)
+            self._process = ServerProcess(command, self._cpu)
+        try:
+            answer = self._process.ask(f"{workload.name} {seconds}", seconds + ANSWER_SECONDS)
+        except ServerError:
+            self.stop()
+            raise
+        if "missing" in answer:
+            raise MissingError(answer["missing"])
+        return Timing(**answer)
+
+    def stop(self) -> None:
+        """End the process, if there is one."""
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+
+
+@contextlib.contextmanager
+def workers(subjects: Sequence[Subject], cpu: int | None) -> Iterator[dict[str, Worker]]:
+    """A worker for each loop, by name; all are stopped behind."""
+    made = {subject.name: Worker(subject, cpu) for subject in subjects}
+    try:
+        yield made
+    finally:
+        for worker in made.values():
+            worker.stop()
+
+
+def _installed(subjects: Sequence[Subject], results: Results) -> list[Subject]:
+    """Those that can be imported; the others are noted with the reason."""
+    for subject in subjects:
+        if not subject.installed:
+            results.skipped[subject.name] = f"{subject.module} is not installed"
+    return [subject for subject in subjects if subject.installed]
+
+
+def run_rounds(
+    workload: Workload,
+    subjects: Sequence[Subject],
+    working: dict[str, Worker],
+    rounds: int,
+    seconds: float,
+    on_step: Callable[[str], None],
+) -> Results:
+    """Measure the loops in turn, ``rounds`` times; ``on_step`` hears what comes next."""
+    results = Results(workload)
+    able = _installed(subjects, results)
+    results.samples = {subject.name: [] for subject in able}
+    for number in range(rounds):
+        start = number % len(able) if able else 0
+        for subject in able[start:] + able[:start]:
+            on_step(f"{workload.title}: round {number + 1} of {rounds}, {subject.label}")
+            if subject.name not in results.samples:
+                continue
+            sample = None
+            try:
+                sample = working[subject.name].measure(workload, seconds)
+            except MissingError as reason:
+                results.skipped[subject.name] = f"{workload.name}: {reason}"
+                del results.samples[subject.name]
+                continue
+            except ServerError as error:
+                results.failures.append(f"{workload.name}, {subject.label}: {error}")
+            results.samples[subject.name].append(sample)
+    return results

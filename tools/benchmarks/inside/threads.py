@@ -1,0 +1,66 @@
+"""Scheduling: other threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from benchmarks.inside.timing import Watch, in_task, on_loop
+
+
+@on_loop
+def threadsafe(loop: asyncio.AbstractEventLoop, count: int) -> Watch:
+    """A thread schedules callbacks as fast as it can."""
+    left = count
+
+    def called() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            loop.stop()
+
+    def call() -> None:
+        for _ in range(count):
+            loop.call_soon_threadsafe(called)
+
+    thread = threading.Thread(target=call)
+    with Watch() as watch:
+        loop.call_soon(thread.start)
+        loop.run_forever()
+    thread.join()
+    return watch
+
+
+@on_loop
+def threadsafe_wake(loop: asyncio.AbstractEventLoop, count: int) -> Watch:
+    """A thread wakes the loop from its sleep, and waits until it has run the callback."""
+    ran = threading.Lock()
+    ran.acquire()
+
+    def call() -> None:
+        for _ in range(count):
+            loop.call_soon_threadsafe(ran.release)
+            ran.acquire()
+        loop.call_soon_threadsafe(loop.stop)
+
+    thread = threading.Thread(target=call)
+    with Watch() as watch:
+        loop.call_soon(thread.start)
+        loop.run_forever()
+    thread.join()
+    return watch
+
+
+def _nothing() -> None:
+    pass
+
+
+@in_task
+async def executor(count: int) -> Watch:
+    """Have a thread call a function, and wait for it."""
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, _nothing)
+    with Watch() as watch:
+        for _ in range(count):
+            await loop.run_in_executor(None, _nothing)
+    return watch
