@@ -5,6 +5,7 @@ One noun per module:
 - workloads: what is asked of a server
 - peers: who is measured, and how each is started
 - servers: the Python echo servers, a process each
+- http_workloads, http_services: the same for HTTP servers of others
 - control: questions to a running Python server, over its standard input and output
 - processes: starting, pinning and stopping server processes
 - load: the load generator in C

@@ -13,6 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.documents import as_document
 from benchmarks.figures import judge
+from benchmarks.http_workloads import HTTP
+from benchmarks.http_workloads import versions as http_versions
 from benchmarks.inside import command as inside
 from benchmarks.inside.catalogue import INSIDE_SUITES
 from benchmarks.load import native_program
@@ -22,8 +24,11 @@ from benchmarks.pairing import Results, run_rounds
 from benchmarks.peers import PEERS, Peer, version_of
 from benchmarks.processes import Cpus
 from benchmarks.tables import show
-from benchmarks.workloads import SUITES, Workload
+from benchmarks.workloads import SUITES as ECHO_SUITES
+from benchmarks.workloads import Workload
 from terminal.showing import make_console
+
+SUITES = {**ECHO_SUITES, "http": HTTP}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -135,4 +140,6 @@ def _measure_servers(
     verdicts = judge(options.suite, results)
     show(console, results, peers, verdicts)
     versions = {peer.name: version_of(peer) for peer in PEERS if version_of(peer)}
+    if options.suite == "http":
+        versions.update(http_versions())
     return as_document(options.suite, about, peers, versions, results, verdicts)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import http_workloads
 from benchmarks.load import LoadError, Progress, run_load
 from benchmarks.peers import Peer
 from benchmarks.processes import Cpus, ServerError, ServerProcess
@@ -169,7 +170,7 @@ def measure(peer: Peer, workload: Workload, window: Window) -> Sample:
             check_backend(server, peer.backend)
         sample = observe(
             server,
-            "echo",
+            "http" if workload.service in http_workloads.SERVICES else "echo",
             server.port,
             _load_options(workload, window),
             cpu=window.cpus.load,

@@ -7,6 +7,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from benchmarks import http_workloads
 from benchmarks.load import BUILD, native_program
 from benchmarks.processes import python_command
 from benchmarks.servers import LOOPS
@@ -36,19 +37,29 @@ def _on_epoll(command: list[str]) -> list[str]:
     return ["env", "UC_BACKEND=epoll", *command]
 
 
+def _http_command(loop: str, service: str) -> list[str]:
+    python = http_workloads.python_with_libraries()
+    if python is None:
+        raise UnavailableError("the HTTP servers are not installed: tools/setup --integration")
+    return [python, "-m", "benchmarks.http_services", loop, service]
+
+
 def _python_peer(loop: str, label: str, backend: str = "") -> Peer:
     module = LOOPS[loop]
 
     def command(workload: Workload) -> list[str]:
         if importlib.util.find_spec(module) is None:
             raise UnavailableError(f"{module} is not installed")
-        server = python_command("benchmarks.servers", loop, workload.service)
+        if workload.service in http_workloads.SERVICES:
+            server = _http_command(loop, workload.service)
+        else:
+            server = python_command("benchmarks.servers", loop, workload.service)
         return _on_epoll(server) if backend == "epoll" else server
 
     return Peer(
         name={"uring": "ours", "epoll": "ours-epoll"}.get(backend, loop),
         label=label,
-        services=frozenset({"protocol", "streams"}),
+        services=frozenset({"protocol", "streams"}) | http_workloads.SERVICES,
         command=command,
         answers_questions=True,
         backend=backend,
