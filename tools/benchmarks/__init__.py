@@ -15,6 +15,7 @@ One noun per module:
 - tables: what is shown in the terminal
 - machine: what the numbers were made on
 - documents: the results as JSON
+- report/: a page of the results, with plots
 - inside/: loops measured from inside, without a server
 - native/: the load generator and the raw servers in C
 """

@@ -23,7 +23,7 @@ from benchmarks.measurement import Window
 from benchmarks.pairing import Results, run_rounds
 from benchmarks.peers import PEERS, Peer, version_of
 from benchmarks.processes import Cpus
-from benchmarks.tables import show
+from benchmarks.tables import show, workload_table
 from benchmarks.workloads import SUITES as ECHO_SUITES
 from benchmarks.workloads import Workload
 from terminal.showing import make_console
@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         + ", ".join(peer.name for peer in PEERS),
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write DIR/SUITE.html, with plots"
+    )
     parser.add_argument("--check", action="store_true", help="exit 1 when a figure is missed")
     return parser
 
@@ -118,6 +121,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     document = measure(console, options, about)
     if options.json:
         options.json.write_text(json.dumps(document, indent=1))
+    if options.report:
+        from benchmarks.report.page import write_page  # matplotlib takes its time
+
+        page = options.report / f"{options.suite}.html"
+        write_page([document], page)
+        console.print(f"report: {page}", highlight=False, soft_wrap=True)
     failed = any(result["failures"] for result in document["workloads"].values())
     missed = any(figure["met"] is False for figure in document["figures"])
     return 1 if failed or (options.check and missed) else 0
@@ -142,4 +151,5 @@ def _measure_servers(
     versions = {peer.name: version_of(peer) for peer in PEERS if version_of(peer)}
     if options.suite == "http":
         versions.update(http_versions())
-    return as_document(options.suite, about, peers, versions, results, verdicts)
+    tables = {name: workload_table(result, peers) for name, result in results.items()}
+    return as_document(options.suite, about, peers, versions, results, tables, verdicts)

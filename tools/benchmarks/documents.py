@@ -9,6 +9,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from rich.table import Table
+from rich.text import Text
+
 from benchmarks.figures import Verdict
 from benchmarks.pairing import Results
 
@@ -25,6 +28,16 @@ class Measured(Protocol):
         """In tables."""
 
 
+def plain_table(table: Table, peers: Sequence[Measured], result: Results) -> dict[str, Any]:
+    """A table of the terminal without its colours; ``peer`` says whose row it is."""
+    rows = zip(*([Text.from_markup(str(cell)).plain for cell in c.cells] for c in table.columns))
+    shown = [peer.name for peer in peers if result.good(peer.name)]
+    return {
+        "headings": [" ".join(str(column.header).split()) for column in table.columns],
+        "rows": [{"peer": peer, "cells": list(cells)} for peer, cells in zip(shown, rows)],
+    }
+
+
 def _workload(result: Results) -> dict[str, Any]:
     """A workload's fields, without those that only a program can use."""
     fields = dataclasses.asdict(result.workload)
@@ -37,9 +50,10 @@ def as_document(
     peers: Sequence[Measured],
     versions: Mapping[str, str],
     results: Mapping[str, Results],
+    tables: Mapping[str, Table],
     verdicts: Sequence[Verdict],
 ) -> dict[str, Any]:
-    """Everything that is known of a run."""
+    """Everything that is known of a run; ``tables`` has the terminal's for each workload."""
     return {
         "suite": suite,
         "command": shlex.join(["tools/bench", *sys.argv[1:]]),
@@ -54,6 +68,7 @@ def as_document(
                     peer: [sample and dataclasses.asdict(sample) for sample in samples]
                     for peer, samples in result.samples.items()
                 },
+                "table": plain_table(tables[name], peers, result),
                 "skipped": result.skipped,
                 "failures": result.failures,
             }

@@ -24,6 +24,22 @@ def entries(sample: Sample) -> float | None:
     return sample.entries
 
 
+SATURATED = 0.9
+"""A load generator that is busy for so much of the time is the bottleneck."""
+
+
+def throughput(results: Results, peer: str, base: str) -> Spread | None:
+    """How many times the work of ``base`` a peer does.
+
+    The ratio of rates; of work per CPU time where one of the two kept the load generator so busy
+    that its rate is not the server's.
+    """
+    busy = [results.spread(name, lambda sample: sample.load_busy) for name in (peer, base)]
+    if any(share is not None and share.median >= SATURATED for share in busy):
+        return results.ratio(base, peer, cpu)
+    return results.ratio(peer, base, rate)
+
+
 @dataclass(frozen=True)
 class Figure:
     """One promise: a value of one workload that must not pass a limit."""

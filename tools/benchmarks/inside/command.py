@@ -14,7 +14,7 @@ from benchmarks.figures import judge
 from benchmarks.inside.catalogue import INSIDE_SUITES
 from benchmarks.inside.rounds import run_rounds, workers
 from benchmarks.inside.subjects import SUBJECTS, Subject
-from benchmarks.inside.tables import notes, suite_table, versions_of
+from benchmarks.inside.tables import notes, suite_table, versions_of, workload_table
 from benchmarks.inside.timing import Workload
 from benchmarks.pairing import Results
 from benchmarks.processes import Cpus
@@ -79,4 +79,5 @@ def run(console: Console, options: argparse.Namespace, about: Mapping[str, Any])
     console.print(suite_table(results, subjects))
     show_outcome(console, results, verdicts, notes(subjects))
     versions = versions_of(subjects)
-    return as_document(options.suite, about, subjects, versions, results, verdicts)
+    tables = {name: workload_table(result, subjects) for name, result in results.items()}
+    return as_document(options.suite, about, subjects, versions, results, tables, verdicts)

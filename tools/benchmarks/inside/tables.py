@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich import box
 from rich.table import Table
@@ -50,31 +50,47 @@ def _range(results: Results, name: str) -> str:
     return "" if ratio is None else f"{number(ratio.low)}, {number(ratio.high)}"
 
 
-def suite_table(results: Mapping[str, Results], subjects: Sequence[Subject]) -> Table:
-    """A section per workload, a row per loop."""
+def _empty_table(*names: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("workload", no_wrap=True)
-    table.add_column("loop", no_wrap=True)
+    for name in names:
+        table.add_column(name, no_wrap=True)
     for heading in HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _rows(result: Results, subjects: Sequence[Subject]) -> Iterator[list[str]]:
+    """The cells of every loop that has good samples."""
+    for subject in subjects:
+        name = subject.name
+        if not result.good(name):
+            continue
+        value = result.spread(name, us)
+        yield [
+            subject.label,
+            spread(value),
+            "" if value is None else number(value.low),
+            median(result.spread(name, cpu)),
+            median(result.ratio("uvloop", name, us)),
+            _range(result, name),
+            median(result.ratio("uvloop", name, cpu)),
+            median(result.ratio("asyncio", name, us)),
+        ]
+
+
+def suite_table(results: Mapping[str, Results], subjects: Sequence[Subject]) -> Table:
+    """A section per workload, a row per loop."""
+    table = _empty_table("workload", "loop")
     for result in results.values():
-        title = result.workload.title
-        for subject in subjects:
-            name = subject.name
-            if not result.good(name):
-                continue
-            value = result.spread(name, us)
-            table.add_row(
-                title,
-                subject.label,
-                spread(value),
-                "" if value is None else number(value.low),
-                median(result.spread(name, cpu)),
-                median(result.ratio("uvloop", name, us)),
-                _range(result, name),
-                median(result.ratio("uvloop", name, cpu)),
-                median(result.ratio("asyncio", name, us)),
-            )
-            title = ""
+        for number_of_row, cells in enumerate(_rows(result, subjects)):
+            table.add_row("" if number_of_row else result.workload.title, *cells)
         table.add_section()
+    return table
+
+
+def workload_table(result: Results, subjects: Sequence[Subject]) -> Table:
+    """One workload alone."""
+    table = _empty_table("loop")
+    for cells in _rows(result, subjects):
+        table.add_row(*cells)
     return table
