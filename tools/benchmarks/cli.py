@@ -146,7 +146,7 @@ def _measure_servers(
         console.print("[yellow]Only one CPU: server and load disturb each other.[/yellow]")
     window = Window(seconds, min(0.5, seconds / 4), cpus)
     results = _run(console, workloads, peers, rounds, window)
-    verdicts = judge(options.suite, results)
+    verdicts = judge(results)
     show(console, results, peers, verdicts)
     versions = {peer.name: version_of(peer) for peer in PEERS if version_of(peer)}
     if options.suite == "http":

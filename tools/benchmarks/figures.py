@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.measurement import Sample
 from benchmarks.pairing import Results, Spread
@@ -60,48 +61,130 @@ class Verdict:
     met: bool | None
 
 
-def _ratio(
-    peer: str, base: str, value: Callable[[Sample], float]
-) -> Callable[[Results], Spread | None]:
-    return lambda results: results.ratio(peer, base, value)
+Value = Callable[[Results], Spread | None]
 
 
-ECHO = (
-    Figure(
-        "1 KiB, 50 connections: our server CPU per request / uvloop's",
-        "1k-50", 1.0, True, _ratio("ours", "uvloop", cpu),
+@dataclass(frozen=True)
+class Promise:
+    """A figure for each workload that it ``covers``."""
+
+    text: str
+    covers: Callable[[Any], bool]
+    limit: float
+    at_most: bool
+    value: Value
+
+    def figure(self, name: str, title: str) -> Figure:
+        """The figure of one workload."""
+        return Figure(f"{title}: {self.text}", name, self.limit, self.at_most, self.value)
+
+
+def _work(peer: str, base: str) -> Value:
+    return lambda results: throughput(results, peer, base)
+
+
+def _cpu(peer: str, base: str) -> Value:
+    return lambda results: results.ratio(peer, base, cpu)
+
+
+def _speed(peer: str, base: str) -> Value:
+    """Of what is measured from inside: time of the other over time of this one."""
+    return lambda results: results.ratio(base, peer, lambda timing: timing.us)
+
+
+def _at_least(text: str, covers: Callable[[Any], bool], limit: float, value: Value) -> Promise:
+    return Promise(text, covers, limit, False, value)
+
+
+def _at_most(text: str, covers: Callable[[Any], bool], limit: float, value: Value) -> Promise:
+    return Promise(text, covers, limit, True, value)
+
+
+def _named(*names: str) -> Callable[[Any], bool]:
+    return lambda workload: workload.name in names
+
+
+def _service(
+    service: str, sizes: tuple[int, int], connections: tuple[int, int] = (1, 1_000_000)
+) -> Callable[[Any], bool]:
+    """Workloads of a service, within bounds that belong to it."""
+
+    def covers(workload: Any) -> bool:
+        return bool(
+            getattr(workload, "service", "") == service
+            and sizes[0] <= workload.size <= sizes[1]
+            and connections[0] <= workload.connections <= connections[1]
+        )
+
+    return covers
+
+
+_TO_UVLOOP, _TO_RAW = "our throughput / uvloop's", "our throughput / raw io_uring in C"
+_ANY = (1, 1 << 30)
+_SMALL = _service("protocol", (64, 1024), (10, 1000))
+_BULK = _service("protocol", (100_000, 1 << 20))
+
+NETWORK = (
+    _at_least(_TO_UVLOOP, _SMALL, 1.08, _work("ours", "uvloop")),
+    _at_least(_TO_RAW, _SMALL, 0.92, _work("ours", "raw-uring")),
+    _at_least(_TO_UVLOOP, _BULK, 1.05, _work("ours", "uvloop")),
+    _at_least(_TO_RAW, _BULK, 0.90, _work("ours", "raw-uring")),
+    _at_least(_TO_UVLOOP, _service("streams", (1024, 1024)), 1.15, _work("ours", "uvloop")),
+    _at_least(_TO_UVLOOP, _service("streams", (100_000, 102_400)), 1.2, _work("ours", "uvloop")),
+    _at_least(_TO_UVLOOP, _service("sock", _ANY), 2.0, _work("ours", "uvloop")),
+    _at_least(_TO_UVLOOP, _service("udp", _ANY), 1.3, _work("ours", "uvloop")),
+    _at_least(_TO_UVLOOP, _service("tls", (1024, 102_400)), 1.0, _work("ours", "uvloop")),
+    _at_least(
+        "libuc's C example, throughput / raw io_uring in C",
+        _service("protocol", _ANY), 0.97, _work("libuc", "raw-uring"),
     ),
-    Figure(
-        "1 KiB, 50 connections: our server CPU per request over epoll / uvloop's",
-        "1k-50", 1.05, True, _ratio("ours-epoll", "uvloop", cpu),
+    _at_most(
+        "our kernel entries per request",
+        _service("protocol", _ANY, (100, 100)), 0.1, lambda found: found.spread("ours", entries),
     ),
-    Figure(
-        "1 KiB, 50 connections: our server CPU per request / raw io_uring in C",
-        "1k-50", 1.15, True, _ratio("ours", "raw-uring", cpu),
-    ),
-    Figure(
-        "1 KiB, 50 connections: libuc's C example, CPU per request / raw io_uring in C",
-        "1k-50", 1.05, True, _ratio("libuc", "raw-uring", cpu),
-    ),
-    Figure(
-        "1 KiB, 100 connections: our kernel entries per request",
-        "1k-100", 0.15, True, lambda results: results.spread("ours", entries),
-    ),
-    Figure(
-        "1 MB, 4 connections: our rate / uvloop's",
-        "1m-4", 0.9, False, _ratio("ours", "uvloop", rate),
+    _at_most(
+        "our CPU per request over epoll / uvloop's",
+        _service("protocol", (1024, 1024), (50, 50)), 1.05, _cpu("ours-epoll", "uvloop"),
     ),
 )  # fmt: skip
 
-FIGURES = {"echo": ECHO}
+HTTP = (
+    _at_least(_TO_UVLOOP, _service("uvicorn-plain", _ANY), 1.03, _work("ours", "uvloop")),
+    _at_least(_TO_UVLOOP, _service("uvicorn-json", _ANY), 1.03, _work("ours", "uvloop")),
+    _at_least(_TO_UVLOOP, _service("aiohttp-plain", _ANY), 1.03, _work("ours", "uvloop")),
+)
+
+SCHEDULING = (
+    _at_least(
+        "our speed / uvloop's",
+        _named(
+            "call-soon-chain", "call-soon-batch", "call-later-cancel", "sleep-0", "gather-100",
+            "queue", "future", "threadsafe",
+        ),
+        1.0,
+        _speed("ours", "uvloop"),
+    ),
+)  # fmt: skip
+
+PROMISES = NETWORK + HTTP + SCHEDULING
 
 
-def judge(suite: str, results: Mapping[str, Results]) -> list[Verdict]:
-    """A verdict for each figure of a suite."""
+def figures_of(workloads: Iterable[Any]) -> list[Figure]:
+    """What is promised of these workloads."""
+    known = list(workloads)
+    return [
+        promise.figure(workload.name, workload.title)
+        for promise in PROMISES
+        for workload in known
+        if promise.covers(workload)
+    ]
+
+
+def judge(results: Mapping[str, Results]) -> list[Verdict]:
+    """A verdict for everything that is promised of what was measured."""
     verdicts = []
-    for figure in FIGURES.get(suite, ()):
-        of_workload = results.get(figure.workload)
-        value = figure.value(of_workload) if of_workload is not None else None
+    for figure in figures_of(result.workload for result in results.values()):
+        value = figure.value(results[figure.workload])
         met = None
         if value is not None:
             met = value.median <= figure.limit if figure.at_most else value.median >= figure.limit
