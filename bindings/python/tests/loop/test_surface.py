@@ -36,6 +36,17 @@ def test_another_missing_attribute_is_refused_as_always(loop):
         loop.sing()
 
 
+def test_explaining_what_is_missing_costs_nothing_where_something_is_there():
+    """With a __getattr__ in the class, CPython looks up every attribute in full each time."""
+    assert not any("__getattr__" in base.__dict__ for base in uringcore_cffi.UringEventLoop.__mro__)
+
+
+def test_what_asyncio_has_inside_its_own_base_class_stays():
+    """The explanations stand behind it in the order of classes."""
+    for name in set(dir(asyncio.BaseEventLoop)):
+        assert hasattr(uringcore_cffi.UringEventLoop, name), name
+
+
 def test_every_method_of_asyncio_is_there():
     """No method of AbstractEventLoop is left to its NotImplementedError."""
     abstract = asyncio.AbstractEventLoop

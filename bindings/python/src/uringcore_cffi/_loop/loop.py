@@ -18,7 +18,7 @@ from uringcore_cffi._loop.children import ChildMethods
 from uringcore_cffi._loop.dispatch import discard, dispatch, dispatch_debug
 from uringcore_cffi._loop.endpoint import Endpoint
 from uringcore_cffi._loop.forking import ForkMethods, forget_at_fork
-from uringcore_cffi._loop.internals import explain_missing
+from uringcore_cffi._loop.internals import MissingInternals
 from uringcore_cffi._loop.making import MakingMethods
 from uringcore_cffi._loop.names import NameMethods
 from uringcore_cffi._loop.readiness import Readiness, ReadinessMethods
@@ -53,6 +53,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
     MakingMethods,
     Scheduler,
     NameMethods,
+    MissingInternals,
 ):
     """An asyncio event loop on io_uring, or on epoll where io_uring is refused.
 
@@ -307,9 +308,6 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
     def _forget_transport(self, transport: SocketOwner) -> None:
         if self._transports.get(transport._sock_fd) is transport:
             del self._transports[transport._sock_fd]
-
-    def __getattr__(self, name: str) -> Any:
-        raise explain_missing(self, name)
 
     # The end
 
