@@ -7,99 +7,19 @@
  */
 #include "load.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #define WRITE_PIECES 32
 
-static int watch(struct load *load, struct connection *connection, int operation, bool write)
-{
-    struct epoll_event event = {
-        .events = EPOLLIN | (write ? EPOLLOUT : 0u),
-        .data.u32 = connection->index,
-    };
-
-    connection->want_write = write;
-    if (epoll_ctl(load->epoll_fd, operation, connection->fd, &event) < 0) {
-        load_fail(load, "epoll_ctl: %s", strerror(errno));
-        return -1;
-    }
-    return 0;
-}
-
-int connection_open(struct load *load, uint32_t index)
-{
-    struct connection *connection = &load->connections[index];
-    struct sockaddr_in address = {
-        .sin_family = AF_INET,
-        .sin_port = htons(load->options.port),
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-    };
-    int one = 1;
-
-    connection->index = index;
-    connection->issued_ns = calloc(load->options.depth, sizeof(*connection->issued_ns));
-    connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (connection->fd < 0 || !connection->issued_ns) {
-        load_fail(load, "connection %u: %s", index, strerror(errno));
-        return -1;
-    }
-    (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    if (connect(connection->fd, (struct sockaddr *)&address, sizeof(address)) < 0 &&
-        errno != EINPROGRESS) {
-        load_fail(load, "connection %u: connect: %s", index, strerror(errno));
-        return -1;
-    }
-    return watch(load, connection, EPOLL_CTL_ADD, true);
-}
-
-int connection_established(struct load *load, struct connection *connection)
-{
-    int error = 0;
-    socklen_t length = sizeof(error);
-
-    if (!connection->want_write) {
-        load_fail(load, "connection %u: the server spoke or closed before any request",
-                  connection->index);
-        return -1;
-    }
-    if (getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
-        error = errno;
-    if (error) {
-        load_fail(load, "connection %u: connect: %s", connection->index, strerror(error));
-        return -1;
-    }
-    load->connected++;
-    return watch(load, connection, EPOLL_CTL_MOD, false);
-}
-
-void connection_close(struct connection *connection)
-{
-    if (connection->issued_ns && connection->fd >= 0)
-        close(connection->fd);
-    free(connection->issued_ns);
-    free(connection->head);
-    connection->fd = -1;
-    connection->issued_ns = NULL;
-    connection->head = NULL;
-}
-
-/* Opens as many new requests as the depth allows, while the phase wants any. */
-static void issue(struct load *load, struct connection *connection)
+/* Issues as many new requests as the depth and the phase allow. */
+void connection_issue(struct load *load, struct connection *connection)
 {
     uint32_t depth = load->options.depth;
 
-    if (load->phase > PHASE_MEASURE)
-        return;
-    while (connection->issued - connection->answered < depth) {
+    while (connection->issued - connection->answered < depth &&
+           connection->issued < load->issue_limit) {
         connection->issued_ns[connection->issued % depth] = load->now_ns;
         connection->issued++;
         load->outstanding++;
@@ -108,8 +28,9 @@ static void issue(struct load *load, struct connection *connection)
 
 int connection_start(struct load *load, struct connection *connection)
 {
-    issue(load, connection);
-    return connection_writable(load, connection);
+    connection_issue(load, connection);
+    return load->options.mode.course == COURSE_CHURN ? connection_open(load, connection)
+                                                     : connection_writable(load, connection);
 }
 
 void connection_answered(struct load *load, struct connection *connection)
@@ -144,8 +65,8 @@ static void gather(struct load *load, struct connection *connection, struct batc
     batch->bytes = 0;
     while (n < WRITE_PIECES && sequence < connection->issued) {
         const unsigned char *at;
-        size_t length = load->options.dialogue->request(load, connection->index, sequence, offset,
-                                                        batch->scratch[n], &at);
+        size_t length = load->options.mode.dialogue->request(load, connection->index, sequence,
+                                                             offset, batch->scratch[n], &at);
         if (!length) {
             sequence++;
             offset = 0;
@@ -160,18 +81,26 @@ static void gather(struct load *load, struct connection *connection, struct batc
     batch->end_offset = offset;
 }
 
-static ssize_t send_batch(int fd, struct batch *batch)
+/* Returns how many bytes were taken, or a negated errno. */
+static ssize_t send_batch(struct connection *connection, struct batch *batch)
 {
     struct msghdr message = {.msg_iov = batch->pieces, .msg_iovlen = batch->n_pieces};
     ssize_t sent;
 
+    if (connection->tls)
+        return load_tls_send(connection, batch->pieces, batch->n_pieces);
     do {
         if (batch->n_pieces == 1)
-            sent = send(fd, batch->pieces[0].iov_base, batch->bytes, MSG_NOSIGNAL);
+            sent = send(connection->fd, batch->pieces[0].iov_base, batch->bytes, MSG_NOSIGNAL);
         else
-            sent = sendmsg(fd, &message, MSG_NOSIGNAL);
+            sent = sendmsg(connection->fd, &message, MSG_NOSIGNAL);
     } while (sent < 0 && errno == EINTR);
-    return sent;
+    return sent < 0 ? -errno : sent;
+}
+
+static const char *error_text(const struct connection *connection, ssize_t error)
+{
+    return connection->tls ? load_tls_error() : strerror((int)-error);
 }
 
 /* Moves the place of writing on by @bytes that the kernel took. */
@@ -181,7 +110,7 @@ static void advance(struct load *load, struct connection *connection, size_t byt
 
     for (;;) {
         const unsigned char *at;
-        size_t length = load->options.dialogue->request(
+        size_t length = load->options.mode.dialogue->request(
             load, connection->index, connection->writing, connection->write_offset, scratch, &at);
         if (!length) {
             connection->writing++;
@@ -204,6 +133,8 @@ int connection_writable(struct load *load, struct connection *connection)
     struct batch batch;
     bool blocked = false;
 
+    if (load->options.mode.datagrams)
+        return datagram_writable(load, connection);
     while (connection->writing < connection->issued && !blocked) {
         ssize_t sent;
 
@@ -213,9 +144,10 @@ int connection_writable(struct load *load, struct connection *connection)
             connection->write_offset = batch.end_offset;
             break;
         }
-        sent = send_batch(connection->fd, &batch);
-        if (sent < 0 && errno != EAGAIN) {
-            load_fail(load, "connection %u: send: %s", connection->index, strerror(errno));
+        sent = send_batch(connection, &batch);
+        if (sent < 0 && sent != -EAGAIN) {
+            load_fail(load, "connection %u: send: %s", connection->index,
+                      error_text(connection, sent));
             return -1;
         }
         blocked = sent < 0 || (size_t)sent < batch.bytes;
@@ -227,19 +159,33 @@ int connection_writable(struct load *load, struct connection *connection)
         }
     }
     if (blocked != connection->want_write)
-        return watch(load, connection, EPOLL_CTL_MOD, blocked);
+        return connection_watch(load, connection, blocked);
     return 0;
+}
+
+/* Returns how many bytes came, 0 at the end, or a negated errno. */
+static ssize_t receive(struct load *load, struct connection *connection)
+{
+    int flags = load->options.discard ? MSG_TRUNC : 0;
+    ssize_t got;
+
+    if (connection->tls)
+        return load_tls_receive(connection, load->buffer, load->buffer_bytes);
+    got = recv(connection->fd, load->buffer, load->buffer_bytes, flags);
+    return got < 0 ? -errno : got;
 }
 
 int connection_readable(struct load *load, struct connection *connection)
 {
-    int flags = load->options.discard ? MSG_TRUNC : 0;
-    ssize_t got = recv(connection->fd, load->buffer, load->buffer_bytes, flags);
+    ssize_t got;
 
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+    if (load->options.mode.datagrams)
+        return datagram_readable(load, connection);
+    got = receive(load, connection);
+    if (got == -EAGAIN || got == -EINTR)
         return 0;
     if (got < 0) {
-        load_fail(load, "connection %u: recv: %s", connection->index, strerror(errno));
+        load_fail(load, "connection %u: recv: %s", connection->index, error_text(connection, got));
         return -1;
     }
     if (got == 0) {
@@ -250,8 +196,10 @@ int connection_readable(struct load *load, struct connection *connection)
     load->now_ns = load_clock_ns();
     if (load->phase == PHASE_MEASURE)
         load->bytes += (uint64_t)got;
-    if (load->options.dialogue->receive(load, connection, load->buffer, (size_t)got) < 0)
+    if (load->options.mode.dialogue->receive(load, connection, load->buffer, (size_t)got) < 0)
         return -1;
-    issue(load, connection);
+    if (load->options.mode.course == COURSE_CHURN && connection->answered == connection->issued)
+        return connection_again(load, connection);
+    connection_issue(load, connection);
     return connection->want_write ? 0 : connection_writable(load, connection);
 }

@@ -9,8 +9,6 @@
 
 #include <string.h>
 
-#define STAMP_BYTES 16u
-
 static size_t echo_request(const struct load *load, uint32_t connection, uint64_t sequence,
                            uint64_t offset, unsigned char *scratch, const unsigned char **ret_at)
 {
@@ -20,8 +18,8 @@ static size_t echo_request(const struct load *load, uint32_t connection, uint64_
 
     if (!left)
         return 0;
-    if (offset < STAMP_BYTES) {
-        size_t head = STAMP_BYTES - (size_t)offset;
+    if (offset < LOAD_STAMP_BYTES) {
+        size_t head = LOAD_STAMP_BYTES - (size_t)offset;
         size_t pattern_bytes;
         const unsigned char *pattern;
 
@@ -38,8 +36,8 @@ static size_t echo_request(const struct load *load, uint32_t connection, uint64_
     } else {
         size_t pattern_bytes;
 
-        *ret_at =
-            pattern_at(pattern_key(connection, sequence), offset - STAMP_BYTES, &pattern_bytes);
+        *ret_at = pattern_at(pattern_key(connection, sequence), offset - LOAD_STAMP_BYTES,
+                             &pattern_bytes);
         if (length > pattern_bytes)
             length = pattern_bytes;
     }

@@ -43,10 +43,11 @@ void load_report_result(const struct load *load)
     const struct load_options *options = &load->options;
 
     printf("{\"mode\": \"%s\", \"connections\": %u, \"size\": %u, \"depth\": %u, ",
-           options->dialogue->name, options->connections, options->size, options->depth);
+           options->mode.name, options->connections, options->size, options->depth);
     printf("\"requests\": %llu, \"seconds\": %.6f, \"bytes\": %llu, \"verified_bytes\": %llu, ",
            (unsigned long long)load->requests, (double)load->window_ns / 1e9,
            (unsigned long long)load->bytes, (unsigned long long)load->verified_bytes);
+    printf("\"lost\": %llu, ", (unsigned long long)load->lost);
     printf("\"errors\": %u, \"error\": ", load->errors);
     put_string(load->error);
     printf(", \"latency_us\": {\"p50\": %.1f, \"p90\": %.1f, \"p99\": %.1f, \"p99_9\": %.1f, "
@@ -57,8 +58,16 @@ void load_report_result(const struct load *load)
                                : 0.0);
     printf("\"load_cpu_us\": %.1f, \"server_cpu_us\": ", (double)load->load_cpu_ns / 1e3);
     if (options->server_pid)
-        printf("%.1f}\n", (double)load->server_cpu_ns / 1e3);
+        printf("%.1f", (double)load->server_cpu_ns / 1e3);
     else
-        printf("null}\n");
+        printf("null");
+    printf(", \"server_syscalls\": ");
+    if (options->count_syscalls && !load->no_syscalls[0])
+        printf("%llu", (unsigned long long)load->server_syscalls);
+    else
+        printf("null");
+    printf(", \"no_syscalls\": ");
+    put_string(load->no_syscalls);
+    printf("}\n");
     fflush(stdout);
 }
