@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks import environments
 from benchmarks.documents import as_document
 from benchmarks.figures import judge
 from benchmarks.http_workloads import HTTP
@@ -21,14 +23,15 @@ from benchmarks.load import native_program
 from benchmarks.machine import machine
 from benchmarks.measurement import Window
 from benchmarks.pairing import Results, run_rounds
-from benchmarks.peers import PEERS, Peer, version_of
+from benchmarks.peers import PEERS, QUICK_PEERS, Peer, version_of
 from benchmarks.processes import Cpus
 from benchmarks.tables import show, workload_table
 from benchmarks.workloads import SUITES as ECHO_SUITES
 from benchmarks.workloads import Workload
 from terminal.showing import make_console
 
-SUITES = {**ECHO_SUITES, "http": HTTP}
+SUITES = {**ECHO_SUITES, "http": HTTP, "all": (*ECHO_SUITES["all"], *HTTP)}
+QUICK_SUITE = "quick"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,27 +40,45 @@ def _parser() -> argparse.ArgumentParser:
         description="Measures servers against each other: interleaved rounds, server and load on "
         "different CPUs, ratios within a round.",
     )
-    parser.add_argument("suite", choices=sorted([*SUITES, *INSIDE_SUITES]), help="which workloads")
+    parser.add_argument(
+        "suite",
+        nargs="?",
+        choices=sorted([*SUITES, *INSIDE_SUITES]),
+        help="which workloads; not needed with --quick",
+    )
     parser.add_argument(
         "--rounds", type=int, default=None, help="rounds per workload (5; 15 without servers)"
     )
     parser.add_argument(
         "--seconds", type=float, default=None, help="measured window (2; 0.1 without servers)"
     )
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="fewer and shorter rounds; without a suite: a workload of each kind, in 3 minutes",
+    )
     parser.add_argument(
         "--only",
         action="append",
         default=[],
         metavar="NAME,...",
         help="only these workloads and peers: "
-        + ", ".join([w.name for suite in SUITES.values() for w in suite])
+        + ", ".join(dict.fromkeys(w.name for suite in SUITES.values() for w in suite))
         + "; "
         + ", ".join(peer.name for peer in PEERS),
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
     parser.add_argument(
         "--report", type=Path, metavar="DIR", help="write DIR/SUITE.html, with plots"
+    )
+    parser.add_argument(
+        "--install-peers", action="store_true", help="get the other loops from PyPI, then end"
+    )
+    parser.add_argument(
+        "--python",
+        default="",
+        metavar="VERSION",
+        help="measure on another Python, such as 3.13, after --install-peers for it",
     )
     parser.add_argument("--check", action="store_true", help="exit 1 when a figure is missed")
     return parser
@@ -66,15 +87,16 @@ def _parser() -> argparse.ArgumentParser:
 def _select(suite: str, only: list[str]) -> tuple[list[Workload], list[Peer]]:
     """The workloads and peers that ``--only`` leaves; exits on a name that is neither."""
     names = {name for item in only for name in item.split(",") if name}
-    workloads, peers = list(SUITES[suite]), list(PEERS)
-    unknown = names - {w.name for w in workloads} - {p.name for p in peers}
+    workloads = list(SUITES[suite])
+    unknown = names - {w.name for w in workloads} - {p.name for p in PEERS}
     if unknown:
         raise SystemExit(
             f"tools/bench: --only {','.join(sorted(unknown))}: no such workload or peer"
         )
     chosen_workloads = [w for w in workloads if w.name in names]
-    chosen_peers = [p for p in peers if p.name in names]
-    return chosen_workloads or workloads, chosen_peers or peers
+    chosen_peers = [p for p in PEERS if p.name in names]
+    usual_peers = list(QUICK_PEERS if suite == QUICK_SUITE else PEERS)
+    return chosen_workloads or workloads, chosen_peers or usual_peers
 
 
 def _run(
@@ -109,7 +131,16 @@ def _run(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0; 1 when a server failed, or with ``--check`` a figure was missed."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.install_peers:
+        environments.install(make_console(), options.python)
+        return 0
+    if options.suite is None:
+        if not options.quick:
+            parser.error("which suite? (or --quick)")
+        options.suite = QUICK_SUITE
+    environments.enter(options.python, sys.argv[1:] if arguments is None else arguments)
     if not 1 <= (options.rounds or 1) <= 1000 or not 0.05 <= (options.seconds or 1) <= 600:
         raise SystemExit("tools/bench: --rounds is 1 to 1000, --seconds 0.05 to 600")
     console = make_console()

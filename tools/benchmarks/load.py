@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.processes import ROOT, pinned
 
@@ -15,8 +16,15 @@ BUILD = Path(os.environ.get("UC_BUILD_DIR", ROOT / "build"))
 NATIVE = BUILD / "tools" / "benchmarks" / "native"
 
 
+UNABLE_STATUS = 77
+
+
 class LoadError(Exception):
     """The load generator saw something wrong; the text says what."""
+
+
+class UnableError(LoadError):
+    """The load generator was built without what the load takes; the text says what."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,11 @@ class LoadResult:
     max_us: float
     load_cpu_us: float
     server_cpu_us: float
+    lost: int = 0
+    """Datagrams that nobody answered."""
+    server_syscalls: int | None = None
+    no_syscalls: str = ""
+    """Why the server's system calls were not counted, where they should have been."""
 
     @property
     def rate(self) -> float:
@@ -52,8 +65,8 @@ class LoadResult:
 
     @property
     def server_cpu_per_request(self) -> float:
-        """CPU time of the server's process per answer, in µs."""
-        return self.server_cpu_us / self.requests
+        """CPU time of the server's process per answer, in µs; 0 where nothing was asked."""
+        return self.server_cpu_us / self.requests if self.requests else 0.0
 
 
 def native_program(name: str) -> Path | None:
@@ -71,12 +84,15 @@ def run_load(
     cpu: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> LoadResult:
-    """Runs the load generator to its end; raises LoadError for anything wrong."""
+    """Runs the load generator to its end; raises LoadError for anything wrong.
+
+    Port 0 stands for none: the options name a Unix socket then.
+    """
     program = native_program("bench-load")
     if program is None:
         raise LoadError(f"bench-load is not built in {NATIVE}")
-    command = [str(program), mode, "--port", str(port), "--server-pid", str(server_pid)]
-    command += ["--progress", *options]
+    command = [str(program), mode, *(["--port", str(port)] if port else [])]
+    command += ["--server-pid", str(server_pid), "--progress", *options]
     process = subprocess.Popen(
         pinned(command, cpu), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -93,16 +109,18 @@ def run_load(
         process.kill()
         process.communicate()
         raise
-    return _result(output, complaints)
-
-
-def _result(output: str, complaints: list[str]) -> LoadResult:
     if not output.startswith("{"):
         raise LoadError("; ".join(complaints) or "bench-load died without a word")
     report = json.loads(output)
+    if process.returncode == UNABLE_STATUS:
+        raise UnableError(report["error"])
+    return _result(report)
+
+
+def _result(report: dict[str, Any]) -> LoadResult:
     if report["errors"]:
         raise LoadError(report["error"])
-    if not report["requests"]:
+    if not report["requests"] and report["mode"] != "idle":
         raise LoadError("no request was answered in the measured window")
     latency = report["latency_us"]
     return LoadResult(
@@ -117,4 +135,7 @@ def _result(output: str, complaints: list[str]) -> LoadResult:
         max_us=latency["max"],
         load_cpu_us=report["load_cpu_us"],
         server_cpu_us=report["server_cpu_us"],
+        lost=report["lost"],
+        server_syscalls=report["server_syscalls"],
+        no_syscalls=report["no_syscalls"],
     )

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import http_workloads
-from benchmarks.load import LoadError, Progress, run_load
+from benchmarks.load import LoadError, LoadResult, Progress, UnableError, run_load
 from benchmarks.peers import Peer
 from benchmarks.processes import Cpus, ServerError, ServerProcess
 from benchmarks.workloads import Workload
+
+PROOF_SECONDS = 0.3
+STALL_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,16 @@ class Sample:
     """Kernel entries per request, where the server counts them."""
     stolen: float
     """Share of the window that the machine's host took away."""
+    cpu_share: float = 0.0
+    """CPU time of the server's process per second of the window, in seconds."""
+    lost: int = 0
+    """Datagrams that nobody answered."""
+    syscalls: float | None = None
+    """System calls per request (per second where nothing is asked), counted by the kernel."""
+    no_syscalls: str = ""
+    """Why they could not be counted."""
+    connection_bytes: float | None = None
+    """Memory per connection, where connections idle."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +122,32 @@ class _Watcher:
         )
 
 
-def _load_options(workload: Workload, window: Window) -> list[str]:
+def _mode(workload: Workload) -> str:
+    return "http" if workload.service in http_workloads.SERVICES else workload.mode
+
+
+def _shape(workload: Workload, server: ServerProcess) -> list[str]:
+    """What the load looks like and where it goes, for the load generator."""
     options = ["--connections", str(workload.connections), "--size", str(workload.size)]
-    options += ["--depth", str(workload.depth)]
-    options += ["--seconds", str(window.seconds), "--warm-up", str(window.warm_up)]
+    options += ["--depth", str(workload.depth), "--stall", str(STALL_SECONDS)]
+    if workload.service == "tls":
+        options.append("--tls")
+    return options if server.unix_path is None else [*options, "--unix", server.unix_path]
+
+
+def _during(window: Window) -> list[str]:
+    return ["--seconds", str(window.seconds), "--warm-up", str(window.warm_up)]
+
+
+def _load_options(workload: Workload, window: Window, server: ServerProcess) -> list[str]:
+    options = [*_shape(workload, server), *_during(window)]
+    if workload.idle:  # nothing that could be disturbed
+        return [*options, "--verify", "--count-syscalls"]
     return [*options, "--discard"] if workload.discard else options
+
+
+def _port(server: ServerProcess) -> int:
+    return 0 if server.unix_path is not None else server.port
 
 
 def _entries_of_c(words: dict[str, Any] | None, size: int) -> float | None:
@@ -144,6 +178,8 @@ def observe(
 
     try:
         result = run_load(mode, port, server.pid, options, cpu=cpu, on_progress=hear)
+    except UnableError:
+        raise
     except LoadError as error:
         server.require_alive(grace=1.0)  # a dead server is the cause, a reset connection the sign
         raise LoadError(f"{server.name}: {error}") from None
@@ -158,24 +194,62 @@ def observe(
         load_busy=result.load_cpu_us / (result.seconds * 1e6),
         verified_bytes=result.verified_bytes,
         resident_bytes=watcher.resident_bytes,
-        entries=None if watcher.entries is None else watcher.entries / result.requests,
+        entries=_share(watcher.entries, result.requests),
         stolen=watcher.stolen,
+        cpu_share=result.server_cpu_us / (result.seconds * 1e6),
+        lost=result.lost,
+        syscalls=_share(result.server_syscalls, result.requests or result.seconds),
+        no_syscalls=result.no_syscalls,
     )
 
 
-def measure(peer: Peer, workload: Workload, window: Window) -> Sample:
-    """Starts the peer, loads it, stops it; raises ServerError or LoadError."""
+def _share(count: int | None, whole: float) -> float | None:
+    return None if count is None or not whole else count / whole
+
+
+def prove(server: ServerProcess, workload: Workload, cpu: int | None) -> LoadResult:
+    """Loads a server again, compares every byte and has the kernel count its system calls.
+
+    Both would disturb the measured window, so they have a short one of their own.
+    """
+    options = [*_shape(workload, server), *_during(Window(PROOF_SECONDS, 0.1, Cpus(None, cpu)))]
+    options.append("--count-syscalls")
+    mode = _mode(workload)
+    if mode != "http":  # whose servers answer what they like
+        options.append("--verify")
+    try:
+        return run_load(mode, _port(server), server.pid, options, cpu=cpu)
+    except LoadError as error:
+        server.require_alive(grace=1.0)
+        raise LoadError(f"{server.name}: {error}") from None
+
+
+def measure(peer: Peer, workload: Workload, window: Window, *, proven: bool = True) -> Sample:
+    """Starts the peer, loads it, stops it; raises ServerError or LoadError.
+
+    Not ``proven`` yet, it is loaded once more in the end, see ``prove``.
+    """
+    proof = None
     with ServerProcess(peer.command(workload), window.cpus.server) as server:
         if peer.backend:
             check_backend(server, peer.backend)
+        before = server.resident_bytes()
         sample = observe(
             server,
-            "http" if workload.service in http_workloads.SERVICES else "echo",
-            server.port,
-            _load_options(workload, window),
+            _mode(workload),
+            _port(server),
+            _load_options(workload, window, server),
             cpu=window.cpus.load,
             asks=peer.answers_questions,
         )
+        if not proven and not workload.idle:
+            proof = prove(server, workload, window.cpus.load)
+    if workload.idle:
+        share = (sample.resident_bytes - before) / workload.connections
+        return dataclasses.replace(sample, connection_bytes=share)
+    if proof is not None:
+        counted = _share(proof.server_syscalls, proof.requests)
+        sample = dataclasses.replace(sample, syscalls=counted, no_syscalls=proof.no_syscalls)
     if sample.entries is None:
         entries = _entries_of_c(server.last_words, workload.size)
         sample = dataclasses.replace(sample, entries=entries)

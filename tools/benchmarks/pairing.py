@@ -11,11 +11,15 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.load import LoadError
+from benchmarks import limits
+from benchmarks.load import LoadError, UnableError
 from benchmarks.measurement import Sample, Window, measure
 from benchmarks.peers import Peer, UnavailableError
 from benchmarks.processes import ServerError
 from benchmarks.workloads import Workload
+
+FILES_BESIDES = 100
+"""What a server or the load generator has open besides its connections, at most."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Results:
     workload: Workload
     samples: dict[str, list[Sample | None]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    """Who could not be measured, and why; what comes from elsewhere may also have failed."""
     failures: list[str] = field(default_factory=list)
 
     def good(self, peer: str) -> list[Sample]:
@@ -54,16 +59,25 @@ class Results:
     def ratio(self, peer: str, base: str, value: Callable[[Sample], float]) -> Spread | None:
         """A value of ``peer`` over that of ``base``, within each round."""
         pairs = zip(self.samples.get(peer, []), self.samples.get(base, []))
-        return Spread.of(value(a) / value(b) for a, b in pairs if a is not None and b is not None)
+        values = [(value(a), value(b)) for a, b in pairs if a is not None and b is not None]
+        return Spread.of(a / b for a, b in values if b)
+
+
+def _why_not(workload: Workload) -> str | None:
+    """What stands in the way of a workload whoever serves it, or None."""
+    return limits.allow_files(workload.connections + FILES_BESIDES)
 
 
 def runnable(peers: Sequence[Peer], workload: Workload, results: Results) -> list[Peer]:
     """The peers that can run here; the others are noted with the reason."""
     able = []
+    obstacle = _why_not(workload)
     for peer in peers:
         if workload.service not in peer.services:
             continue
         try:
+            if obstacle is not None:
+                raise UnavailableError(obstacle)
             peer.command(workload)
         except UnavailableError as reason:
             results.skipped[peer.name] = str(reason)
@@ -71,6 +85,33 @@ def runnable(peers: Sequence[Peer], workload: Workload, results: Results) -> lis
             able.append(peer)
             results.samples[peer.name] = []
     return able
+
+
+def _measure(peer: Peer, results: Results, window: Window) -> Sample | None:
+    """One sample, or None with the reason noted.
+
+    Whoever has failed without any good round before is not tried again: another peer's crash or
+    stall must not take the time of the others.
+    """
+    name, workload = peer.name, results.workload
+    good = bool(results.good(name))
+    if name in results.skipped or (results.samples[name] and not good):
+        return None
+    try:
+        return measure(peer, workload, window, proven=good)
+    except UnableError as reason:
+        results.skipped[name] = str(reason)
+    except (ServerError, LoadError) as error:
+        if peer.foreign:
+            results.skipped[name] = f"failed: {_last_line(error)}"
+        else:
+            results.failures.append(f"{workload.name}, {peer.label}: {error}")
+    return None
+
+
+def _last_line(error: Exception) -> str:
+    """Of a traceback, the line that names the exception."""
+    return str(error).strip().splitlines()[-1][:200]
 
 
 def run_rounds(
@@ -87,11 +128,5 @@ def run_rounds(
         start = number % len(able) if able else 0
         for peer in able[start:] + able[:start]:
             on_step(f"{workload.title}: round {number + 1} of {rounds}, {peer.label}")
-            try:
-                sample = measure(peer, workload, window)
-            except (ServerError, LoadError) as error:
-                results.failures.append(f"{workload.name}, {peer.label}: {error}")
-                results.samples[peer.name].append(None)
-            else:
-                results.samples[peer.name].append(sample)
+            results.samples[peer.name].append(_measure(peer, results, window))
     return results

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks import http_workloads
 from benchmarks.load import BUILD, native_program
+from benchmarks.loops import KNOWN, OTHERS, OURS
+from benchmarks.outcomes import obstacle
 from benchmarks.processes import python_command
-from benchmarks.servers import LOOPS
+from benchmarks.services import SERVICES
 from benchmarks.workloads import Workload
 
 
@@ -31,6 +31,8 @@ class Peer:
     """Whether its standard input is a control channel (the Python servers')."""
     backend: str = ""
     """Which backend it must run on: with another one its figures are void."""
+    foreign: bool = False
+    """Whether it comes from elsewhere, so that its failures are no failure of this project."""
 
 
 def _on_epoll(command: list[str]) -> list[str]:
@@ -44,12 +46,13 @@ def _http_command(loop: str, service: str) -> list[str]:
     return [python, "-m", "benchmarks.http_services", loop, service]
 
 
-def _python_peer(loop: str, label: str, backend: str = "") -> Peer:
-    module = LOOPS[loop]
-
+def _python_peer(
+    loop: str, label: str, *, name: str = "", backend: str = "", services: frozenset[str]
+) -> Peer:
     def command(workload: Workload) -> list[str]:
-        if importlib.util.find_spec(module) is None:
-            raise UnavailableError(f"{module} is not installed")
+        reason = obstacle(loop)
+        if reason is not None:
+            raise UnavailableError(reason)
         if workload.service in http_workloads.SERVICES:
             server = _http_command(loop, workload.service)
         else:
@@ -57,12 +60,13 @@ def _python_peer(loop: str, label: str, backend: str = "") -> Peer:
         return _on_epoll(server) if backend == "epoll" else server
 
     return Peer(
-        name={"uring": "ours", "epoll": "ours-epoll"}.get(backend, loop),
+        name=name or loop,
         label=label,
-        services=frozenset({"protocol", "streams"}) | http_workloads.SERVICES,
+        services=services,
         command=command,
         answers_questions=True,
         backend=backend,
+        foreign=loop in OTHERS,
     )
 
 
@@ -94,24 +98,31 @@ def _libuc_epoll(workload: Workload) -> list[str]:
     return _on_epoll(_libuc(workload))
 
 
-_ECHO_IN_C = frozenset({"protocol", "streams"})
+_ECHO = frozenset(SERVICES)
+_EVERYTHING = _ECHO | http_workloads.SERVICES
+_ECHO_IN_C = frozenset({"protocol"})
 
 PEERS = (
-    _python_peer("uringcore", "uringcore-cffi", "uring"),
-    _python_peer("uringcore", "uringcore-cffi, epoll", "epoll"),
-    _python_peer("uvloop", "uvloop"),
-    _python_peer("asyncio", "asyncio"),
+    _python_peer(OURS, "uringcore-cffi", name="ours", backend="uring", services=_EVERYTHING),
+    _python_peer(
+        OURS, "uringcore-cffi, epoll", name="ours-epoll", backend="epoll", services=_EVERYTHING
+    ),
+    _python_peer("uvloop", "uvloop", services=_EVERYTHING),
+    _python_peer("asyncio", "asyncio", services=_EVERYTHING),
+    *(_python_peer(loop, KNOWN[loop].distribution, services=_ECHO) for loop in OTHERS),
     Peer("libuc", "libuc (C example)", _ECHO_IN_C, _libuc),
     Peer("libuc-epoll", "libuc (C example), epoll", _ECHO_IN_C, _libuc_epoll),
     Peer("raw-uring", "raw io_uring (C)", _ECHO_IN_C, _raw_uring),
     Peer("raw-epoll", "raw epoll (C)", _ECHO_IN_C, _raw_epoll),
 )
 
+QUICK_PEERS = tuple(
+    peer for peer in PEERS if peer.name in ("ours", "uvloop", "asyncio", "raw-uring")
+)
+"""Whom ``tools/bench --quick`` measures."""
+
 
 def version_of(peer: Peer) -> str:
     """The version of an installed Python peer, or an empty text."""
-    distribution = {"ours": "uringcore-cffi", "uvloop": "uvloop"}.get(peer.name)
-    try:
-        return importlib.metadata.version(distribution) if distribution else ""
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+    loop = KNOWN.get(OURS if peer.name == "ours" else peer.name)
+    return loop.version if loop is not None else ""

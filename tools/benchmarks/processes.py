@@ -97,6 +97,12 @@ class ServerProcess:
         return int(number)
 
     @property
+    def unix_path(self) -> str | None:
+        """The socket of a server that says ``unix PATH``."""
+        word, _, path = self.first_line.partition(" ")
+        return path if word == "unix" else None
+
+    @property
     def name(self) -> str:
         """The command as short as it can be told by, for messages."""
         if self.command[1:2] == ["-m"]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.figures import Verdict, cpu, entries, rate
+from benchmarks.figures import Verdict, cpu, rate
+from benchmarks.measurement import Sample
 from benchmarks.pairing import Results, Spread
 from benchmarks.peers import Peer, version_of
+from terminal.showing import make_table
 
 UNKNOWN = "-"
 
@@ -43,41 +45,72 @@ def busy(value: Spread | None) -> str:
     return UNKNOWN if value is None else f"{value.median:.0%}"
 
 
-HEADINGS = (
-    "req/s", "p50\nµs", "p99\nµs", "CPU µs\n/req", "entries\n/req", "RSS\nMB", "load\nbusy",
-    "CPU /\nuvloop", "CPU / raw\nio_uring", "req/s /\nuvloop",
-)  # fmt: skip
+@dataclass(frozen=True)
+class Column:
+    """A heading and what stands under it for one peer."""
+
+    heading: str
+    text: Callable[[Results, str], str]
+
+
+def _spread_of(value: Callable[[Sample], float | None]) -> Callable[[Results, str], str]:
+    return lambda results, peer: spread(results.spread(peer, value))
+
+
+def _median_of(
+    value: Callable[[Sample], float | None], scale: float = 1.0
+) -> Callable[[Results, str], str]:
+    return lambda results, peer: median(results.spread(peer, value), scale)
+
+
+def _ratio(base: str, value: Callable[[Sample], float]) -> Callable[[Results, str], str]:
+    return lambda results, peer: median(results.ratio(peer, base, value))
+
+
+MB = 1 / (1 << 20)
+KB = 1 / (1 << 10)
+
+_BEGIN = (
+    Column("req/s", _spread_of(rate)),
+    Column("p50\nµs", _median_of(lambda sample: sample.p50_us)),
+    Column("p99\nµs", _median_of(lambda sample: sample.p99_us)),
+    Column("p99.9\nµs", _median_of(lambda sample: sample.p99_9_us)),
+    Column("CPU µs\n/req", _spread_of(cpu)),
+    Column("calls\n/req", _median_of(lambda sample: sample.syscalls)),
+    Column("RSS\nMB", _median_of(lambda sample: sample.resident_bytes, MB)),
+    Column("load\nbusy", lambda results, peer: busy(results.spread(peer, lambda s: s.load_busy))),
+)
+_CPU_TO_UVLOOP = Column("CPU /\nuvloop", _ratio("uvloop", cpu))
+_CPU_TO_RAW = Column("CPU /\nraw", _ratio("raw-uring", cpu))
+_RATE_TO_UVLOOP = Column("req/s /\nuvloop", _ratio("uvloop", rate))
+
+_IDLE = (
+    Column("RSS\nMB", _spread_of(lambda sample: sample.resident_bytes * MB)),
+    Column(
+        "KB per\nconnection",
+        _spread_of(lambda s: None if s.connection_bytes is None else s.connection_bytes * KB),
+    ),
+    Column("CPU ms\nper second", _median_of(lambda sample: sample.cpu_share, 1000)),
+    Column("calls\nper second", _median_of(lambda sample: sample.syscalls)),
+)
+
+
+def columns_of(results: Results) -> tuple[Column, ...]:
+    """What is told of a workload: of idle connections what they cost, else what was served."""
+    if results.workload.idle:
+        return _IDLE
+    raw = (_CPU_TO_RAW,) if results.good("raw-uring") else ()
+    return (*_BEGIN, _CPU_TO_UVLOOP, *raw, _RATE_TO_UVLOOP)
 
 
 def workload_table(results: Results, peers: Sequence[Peer]) -> Table:
     """One workload: a row per peer, medians over the rounds."""
-    table = Table(
-        title=results.workload.title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("server", no_wrap=True)
-    for heading in HEADINGS:
-        table.add_column(heading, justify="right", no_wrap=True)
+    columns = columns_of(results)
+    table = make_table(results.workload.title, "server", [column.heading for column in columns])
     for peer in peers:
-        name = peer.name
-        if not results.good(name):
-            continue
-        table.add_row(
-            f"{peer.label} {version_of(peer)}".strip(),
-            spread(results.spread(name, rate)),
-            median(results.spread(name, lambda sample: sample.p50_us)),
-            median(results.spread(name, lambda sample: sample.p99_us)),
-            spread(results.spread(name, cpu)),
-            median(results.spread(name, entries)),
-            median(results.spread(name, lambda sample: sample.resident_bytes), 1 / (1 << 20)),
-            busy(results.spread(name, lambda sample: sample.load_busy)),
-            median(results.ratio(name, "uvloop", cpu)),
-            median(results.ratio(name, "raw-uring", cpu)),
-            median(results.ratio(name, "uvloop", rate)),
-        )
+        if results.good(peer.name):
+            name = f"{peer.label} {version_of(peer)}".strip()
+            table.add_row(name, *(column.text(results, peer.name) for column in columns))
     return table
 
 
@@ -101,10 +134,32 @@ def _notes(results: Mapping[str, Results]) -> list[str]:
         for sample in result.good(name)
     ]
     notes = ["Medians over the rounds, ± the round farthest off; ratios taken within each round."]
+    lost = sum(sample.lost for sample in samples)
+    if lost:
+        notes.append(f"{lost} datagrams were lost, of {sum(s.requests for s in samples):,}.")
+    notes += sorted(
+        {f"System calls: {sample.no_syscalls}." for sample in samples if sample.no_syscalls}
+    )
     if samples and max(sample.stolen for sample in samples) > 0.02:
         worst = max(sample.stolen for sample in samples)
         notes.append(f"The machine's host took up to {worst:.0%} of a window: read ratios only.")
     return notes
+
+
+def _skipped_lines(results: Mapping[str, Results]) -> list[str]:
+    """Who was skipped or failed, with all that share a reason in one line."""
+    workloads: dict[tuple[str, str], list[str]] = {}  # of a peer and a reason
+    for name, result in results.items():
+        for peer, reason in result.skipped.items():
+            workloads.setdefault((peer, reason), []).append(name)
+    peers: dict[tuple[str, str], list[str]] = {}  # of a reason and the workloads
+    for (peer, reason), names in workloads.items():
+        where = "" if len(names) == len(results) else f" ({', '.join(names)})"
+        peers.setdefault((reason, where), []).append(peer)
+    return [
+        f"[yellow]skipped[/yellow] {', '.join(names)}{where}: {escape(reason)}"
+        for (reason, where), names in peers.items()
+    ]
 
 
 def show(
@@ -131,8 +186,8 @@ def show_outcome(
         skipped.update(result.skipped)
     for note in notes:
         console.print(f"[dim]{note}[/dim]", highlight=False, soft_wrap=True)
-    for name, reason in skipped.items():
-        console.print(f"[yellow]skipped[/yellow] {name}: {escape(reason)}", highlight=False)
+    for line in _skipped_lines(results):
+        console.print(line, highlight=False, soft_wrap=True)
     for result in results.values():
         for failure in result.failures:
             console.print(f"[red]failed[/red] {escape(failure)}", highlight=False)

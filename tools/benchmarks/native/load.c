@@ -6,7 +6,8 @@
  * object: rate, latencies, and the CPU time that the server's process and this one spent in the
  * measured window. Phases: connect, warm up, measure, drain (what is outstanding is still answered
  * and checked, but not counted). One thread, epoll; bounded in time and in count.
- * Exit status: 0, 1 when anything was wrong, 2 for a bad command line.
+ * Exit status: 0, 1 when anything was wrong, 2 for a bad command line, 77 where it was built
+ * without what the load takes.
  */
 #include "load.h"
 #include "pattern.h"
@@ -239,6 +240,7 @@ static int set_up(struct load *load)
     }
     if (complaint) {
         load_fail(load, "TLS: %s", complaint);
+        load->unable = true;
         return -1;
     }
     if (!getrlimit(RLIMIT_NOFILE, &files)) {
@@ -272,5 +274,7 @@ int main(int argc, char **argv)
     free(load.issued_ns);
     free(load.connections);
     free(load.buffer);
+    if (load.unable)
+        return LOAD_UNABLE_STATUS;
     return load.errors ? 1 : 0;
 }

@@ -26,6 +26,7 @@
 #define LOAD_CONNECTIONS_MAX 20000u
 #define LOAD_SIZE_MAX (64u << 20)
 #define LOAD_DEPTH_MAX 1024u
+#define LOAD_UNABLE_STATUS 77
 #define LOAD_DATAGRAM_MAX 65507u
 #define LOAD_SECONDS_MAX 600.0
 #define LOAD_PIECE_BYTES 2048u /* room for one piece that a dialogue composes itself */
@@ -155,6 +156,7 @@ struct load {
     char no_syscalls[LOAD_REASON_BYTES]; /* why they were not counted; empty when they were */
     struct histogram latency;
 
+    bool unable; /* the error is that this program was built without something */
     uint32_t errors;
     char error[256]; /* the first one */
 };

@@ -1,0 +1,136 @@
+"""Where peers from PyPI are installed: an environment for each Python, in build-bench/.
+
+Some loops have no wheel for some Pythons, some cannot even be built, and none of that may stop
+``tools/setup``. So they are installed on request, each by itself and in its newest version, and
+whoever does not come is noted with the reason. All loops are measured in the same environment:
+two interpreters differ more than two loops.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from benchmarks.loops import KNOWN, OTHERS
+from benchmarks.outcomes import why, write_reasons
+from benchmarks.processes import ROOT, environment
+from interpreters import Interpreter, Unusable, build_wheel, find_interpreters, make_environment
+from interpreters.finding import ask
+
+ENVIRONMENTS = ROOT / "build-bench"
+REQUIREMENTS = ("cffi", "rich", "uvloop")
+WHEEL_SECONDS = 180
+BUILD_SECONDS = 900
+TRIAL_SECONDS = 20
+
+_TRIAL = """
+import asyncio, sys
+from benchmarks.loops import new_event_loop
+loop = new_event_loop(sys.argv[1])
+asyncio.set_event_loop(loop)
+loop.run_until_complete(asyncio.sleep(0.001))
+loop.close()
+"""
+
+
+def find_interpreter(name: str) -> Interpreter:
+    """The Python of that path, version (``3.13``) or name (``cpython3.13``); "" for this one."""
+    path = Path(name or sys.executable)
+    if not name or path.is_file():
+        found = ask(path)
+        if isinstance(found, Unusable):
+            raise SystemExit(f"tools/bench: --python {path}: {found.reason}")
+        return found
+    interpreters, _ = find_interpreters()
+    for interpreter in interpreters:
+        if name in (interpreter.name, ".".join(map(str, interpreter.version[:2]))):
+            return interpreter
+    known = ", ".join(interpreter.name for interpreter in interpreters)
+    raise SystemExit(f"tools/bench: --python {name}: not found; there are {known}")
+
+
+def enter(python: str, arguments: Sequence[str]) -> None:
+    """Goes on in the environment with the peers, if there is one; else returns.
+
+    Brought up to date before, so that it holds the package as the tree has it.
+    """
+    if ENVIRONMENTS in Path(sys.prefix).parents:
+        return
+    interpreter = find_interpreter(python)
+    folder = ENVIRONMENTS / interpreter.name
+    if not folder.is_dir():
+        if python:
+            raise SystemExit(f"tools/bench: first: tools/bench --install-peers --python {python}")
+        return
+    made = make_environment(interpreter, REQUIREMENTS, build_wheel(), folder)
+    command = [str(made.python), "-m", "benchmarks", *arguments]
+    os.execve(command[0], command, environment())
+
+
+def install(console: Console, python: str) -> None:
+    """Gets every loop that is to be had, and tells what became of each."""
+    interpreter = find_interpreter(python)
+    console.print(f"peers for {interpreter}", highlight=False)
+    folder = ENVIRONMENTS / interpreter.name
+    made = make_environment(interpreter, REQUIREMENTS, build_wheel(), folder)
+    reasons = {}
+    for loop in ("uvloop", *OTHERS):
+        reason = _get(made.python, KNOWN[loop].distribution) or _try(made.python, loop)
+        if reason is None:
+            said = f"[green]ready[/green]   {loop} {_version(made.python, loop)}"
+        else:
+            reasons[loop] = reason
+            said = f"[yellow]skipped[/yellow] {loop}: {escape(reason)}"
+        console.print(said, highlight=False, soft_wrap=True)
+    write_reasons(folder, reasons)
+
+
+def _run(command: list[str], seconds: float, **variables: str) -> str | None:
+    """Why the command failed, or None."""
+    try:
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=seconds,
+            env={**environment(), **variables},
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"took longer than {seconds:.0f} s"
+    if done.returncode < 0:
+        return f"died of signal {-done.returncode}"
+    return why(done.stdout) if done.returncode else None
+
+
+def _get(python: Path, distribution: str) -> str | None:
+    """Install the newest version, built here where there is no wheel. Why not, or None."""
+    pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--upgrade"]
+    reason = _run([*pip, "--only-binary", ":all:", distribution], WHEEL_SECONDS)
+    if reason is None or "Requires-Python" in reason:
+        return reason
+    # a package may ask for a toolchain by name that is not there
+    pinned = {"RUSTUP_TOOLCHAIN": "stable"} if shutil.which("rustup") else {}
+    return _run([*pip, distribution], BUILD_SECONDS, **pinned)
+
+
+def _try(python: Path, loop: str) -> str | None:
+    """Make a loop and run it for a moment. Why it does not work, or None."""
+    return _run([str(python), "-c", _TRIAL, loop], TRIAL_SECONDS)
+
+
+def _version(python: Path, loop: str) -> str:
+    code = "import sys; from benchmarks.loops import KNOWN; print(KNOWN[sys.argv[1]].version)"
+    done = subprocess.run(
+        [str(python), "-c", code, loop], stdout=subprocess.PIPE, text=True, env=environment(),
+        check=True,
+    )  # fmt: skip
+    return done.stdout.strip()
