@@ -15,6 +15,7 @@ from benchmarks.processes import Cpus, ServerError, ServerProcess
 from benchmarks.workloads import Workload
 
 PROOF_SECONDS = 0.3
+TURNS_PER_SECOND = 10_000
 STALL_SECONDS = 5.0
 
 
@@ -135,12 +136,14 @@ def _shape(workload: Workload, server: ServerProcess) -> list[str]:
     return options if server.unix_path is None else [*options, "--unix", server.unix_path]
 
 
-def _during(window: Window) -> list[str]:
-    return ["--seconds", str(window.seconds), "--warm-up", str(window.warm_up)]
+def _during(workload: Workload, seconds: float, warm_up: float) -> list[str]:
+    """When to measure. Many connections take their time until all of them have had a turn."""
+    a_turn_of_all = workload.connections / TURNS_PER_SECOND
+    return ["--seconds", str(seconds + a_turn_of_all), "--warm-up", str(warm_up + a_turn_of_all)]
 
 
 def _load_options(workload: Workload, window: Window, server: ServerProcess) -> list[str]:
-    options = [*_shape(workload, server), *_during(window)]
+    options = [*_shape(workload, server), *_during(workload, window.seconds, window.warm_up)]
     if workload.idle:  # nothing that could be disturbed
         return [*options, "--verify", "--count-syscalls"]
     return [*options, "--discard"] if workload.discard else options
@@ -212,7 +215,7 @@ def prove(server: ServerProcess, workload: Workload, cpu: int | None) -> LoadRes
 
     Both would disturb the measured window, so they have a short one of their own.
     """
-    options = [*_shape(workload, server), *_during(Window(PROOF_SECONDS, 0.1, Cpus(None, cpu)))]
+    options = [*_shape(workload, server), *_during(workload, PROOF_SECONDS, 0.1)]
     options.append("--count-syscalls")
     mode = _mode(workload)
     if mode != "http":  # whose servers answer what they like
