@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -94,21 +95,25 @@ def install(console: Console, python: str) -> None:
 
 def _run(command: list[str], seconds: float, **variables: str) -> str | None:
     """Why the command failed, or None."""
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**environment(), **variables},
+        start_new_session=True,
+    )
     try:
-        done = subprocess.run(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=seconds,
-            env={**environment(), **variables},
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"took longer than {seconds:.0f} s"
-    if done.returncode < 0:
-        return f"died of signal {-done.returncode}"
-    return why(done.stdout) if done.returncode else None
+        output, _ = process.communicate(timeout=seconds)
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)  # a build has started compilers
+        process.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            return f"took longer than {seconds:.0f} s"
+        raise
+    if process.returncode < 0:
+        return f"died of signal {-process.returncode}"
+    return why(output) if process.returncode else None
 
 
 def _get(python: Path, distribution: str) -> str | None:

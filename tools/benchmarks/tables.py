@@ -170,7 +170,9 @@ def show(
 ) -> None:
     """The tables, what was skipped or failed, and the verdicts."""
     for result in results.values():
-        console.print(workload_table(result, peers))
+        table = workload_table(result, peers)
+        if table.row_count:
+            console.print(table)
     show_outcome(console, results, verdicts, _notes(results))
 
 
@@ -181,9 +183,6 @@ def show_outcome(
     notes: Sequence[str],
 ) -> None:
     """What stands below the tables: notes, what was skipped or failed, and the verdicts."""
-    skipped: dict[str, str] = {}
-    for result in results.values():
-        skipped.update(result.skipped)
     for note in notes:
         console.print(f"[dim]{note}[/dim]", highlight=False, soft_wrap=True)
     for line in _skipped_lines(results):
