@@ -26,7 +26,7 @@ from interpreters import Interpreter, Unusable, build_wheel, find_interpreters, 
 from interpreters.finding import ask
 
 ENVIRONMENTS = ROOT / "build-bench"
-REQUIREMENTS = ("cffi", "rich", "uvloop")
+REQUIREMENTS = ("cffi", "matplotlib", "rich", "uvloop")
 WHEEL_SECONDS = 180
 BUILD_SECONDS = 900
 TRIAL_SECONDS = 20

@@ -112,6 +112,7 @@ def _service(
     def covers(workload: Any) -> bool:
         return bool(
             getattr(workload, "service", "") == service
+            and workload.mode in ("echo", "udp")  # of connections that stay and talk
             and sizes[0] <= workload.size <= sizes[1]
             and connections[0] <= workload.connections <= connections[1]
         )
