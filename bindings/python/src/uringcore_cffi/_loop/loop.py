@@ -201,7 +201,8 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         else:
             timeout_ns = -1
         leading = self._leading
-        count = self._wait(timeout_ns if leading is None else 0)
+        wait = self._wait  # by name first: an attribute that is called at once is looked up slowly
+        count = wait(timeout_ns if leading is None else 0)
         if count:
             self._take(count)
         if leading is not None and self._leading is leading:  # not in a child forked just now
