@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks.cli import SUITES
-from benchmarks.figures import figures_of, judge, throughput
+from benchmarks.figures import PROMISES, figures_of, judge, throughput
 from benchmarks.inside.catalogue import INSIDE_SUITES
 from benchmarks.pairing import Results
 
@@ -31,6 +31,18 @@ def windows(*rates: float, busy: float = 0.5, cpu_us: float = 10.0) -> list:
     return [
         SimpleNamespace(rate=rate, load_busy=busy, cpu_us=cpu_us, entries=None) for rate in rates
     ]
+
+
+def test_every_promise_covers_a_workload_that_can_be_run():
+    workloads = [workload for suite in ALL.values() for workload in suite]
+    for promise in PROMISES:
+        assert any(promise.covers(workload) for workload in workloads), promise.text
+
+
+def test_a_promise_about_single_requests_does_not_cover_pipelined_or_idle_ones():
+    for name in ("pipelined", "idle", "churn"):
+        covered = {figure.text.rpartition(": ")[2] for figure in figures_of(ALL[name])}
+        assert "our throughput / uvloop's" not in covered, name
 
 
 def test_a_promise_is_kept_or_missed_by_the_median_of_the_rounds_ratios():

@@ -8,6 +8,8 @@ from benchmarks.inside.catalogue import WORKLOADS
 from benchmarks.inside.rounds import run_rounds, workers
 from benchmarks.inside.subjects import SUBJECTS, Subject
 from benchmarks.inside.timing import Workload
+from benchmarks.loops import KNOWN, Loop
+from benchmarks.outcomes import NOT_TRIED
 
 NAMED = {subject.name: subject for subject in SUBJECTS}
 ASYNCIO = NAMED["asyncio"]
@@ -41,23 +43,24 @@ def test_loops_take_turns_and_none_is_always_the_first():
 
 
 def test_a_process_that_dies_is_a_failed_round_and_the_others_go_on():
-    unknown = Subject("no-such-loop", "asyncio")
+    unknown = Subject("no-such-name", "asyncio")  # its worker refuses to start
     results, _ = rounds_of(WORKLOADS["sleep-0"], unknown, ASYNCIO)
-    assert results.samples["no-such-loop"] == [None, None]
+    assert results.samples["no-such-name"] == [None, None]
     assert len(results.failures) == 2
-    assert "no-such-loop" in results.failures[0]
+    assert "no-such-name" in results.failures[0]
     assert len(results.good("asyncio")) == 2
 
 
-def test_a_loop_that_is_not_installed_is_skipped_with_the_reason():
-    results, _ = rounds_of(WORKLOADS["sleep-0"], Subject("absent", "no_such_module"), ASYNCIO)
-    assert results.skipped == {"absent": "no_such_module is not installed"}
+def test_a_loop_that_is_not_installed_is_skipped_with_the_reason(monkeypatch):
+    monkeypatch.setitem(KNOWN, "absent", Loop("absent", "no_such_module", "nowhere"))
+    results, _ = rounds_of(WORKLOADS["sleep-0"], Subject("absent", "absent"), ASYNCIO)
+    assert results.skipped == {"absent": NOT_TRIED}
     assert "absent" not in results.samples
 
 
 def test_what_a_loop_does_not_have_is_skipped_with_the_workload_named():
     uvloop = NAMED["uvloop"]
-    if not uvloop.installed:
+    if uvloop.obstacle is not None:
         pytest.skip("uvloop is not installed")
     results, _ = rounds_of(WORKLOADS["sendfile-4k"], uvloop, ASYNCIO, rounds=1)
     assert results.skipped["uvloop"].startswith("sendfile-4k: ")

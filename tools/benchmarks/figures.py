@@ -41,6 +41,11 @@ def throughput(results: Results, peer: str, base: str) -> Spread | None:
     return results.ratio(peer, base, rate)
 
 
+def syscalls(sample: Sample) -> float | None:
+    """System calls per request."""
+    return sample.syscalls
+
+
 @dataclass(frozen=True)
 class Figure:
     """One promise: a value of one workload that must not pass a limit."""
@@ -107,17 +112,30 @@ def _named(*names: str) -> Callable[[Any], bool]:
 def _service(
     service: str, sizes: tuple[int, int], connections: tuple[int, int] = (1, 1_000_000)
 ) -> Callable[[Any], bool]:
-    """Workloads of a service, within bounds that belong to it."""
+    """Requests one at a time on each connection of a service; the bounds belong to them."""
 
     def covers(workload: Any) -> bool:
         return bool(
             getattr(workload, "service", "") == service
             and workload.mode in ("echo", "udp")  # of connections that stay and talk
+            and workload.depth == 1
             and sizes[0] <= workload.size <= sizes[1]
             and connections[0] <= workload.connections <= connections[1]
         )
 
     return covers
+
+
+def _mode(mode: str, connections: int = 0) -> Callable[[Any], bool]:
+    """Workloads that are not requests on connections that stay."""
+    return lambda workload: (
+        getattr(workload, "mode", "") == mode and connections in (0, workload.connections)
+    )
+
+
+def _connection_bytes(sample: Sample) -> float:
+    """Memory of an idle connection; 0 where it was not measured."""
+    return sample.connection_bytes or 0.0
 
 
 _TO_UVLOOP, _TO_RAW = "our throughput / uvloop's", "our throughput / raw io_uring in C"
@@ -142,6 +160,21 @@ NETWORK = (
     _at_most(
         "our kernel entries per request",
         _service("protocol", _ANY, (100, 100)), 0.1, lambda found: found.spread("ours", entries),
+    ),
+    _at_most(
+        "our system calls per request",
+        _service("protocol", _ANY, (100, 100)), 0.1, lambda found: found.spread("ours", syscalls),
+    ),
+    _at_most(
+        "our p99 / uvloop's",
+        _service("protocol", _ANY, (100, 100)), 1.0,
+        lambda found: found.ratio("ours", "uvloop", lambda sample: sample.p99_us),
+    ),
+    _at_least("our new connections / uvloop's", _mode("churn"), 1.2, _work("ours", "uvloop")),
+    _at_most(
+        "our memory per connection / uvloop's",
+        _mode("idle", 10_000), 0.7,
+        lambda found: found.ratio("ours", "uvloop", _connection_bytes),
     ),
     _at_most(
         "our CPU per request over epoll / uvloop's",

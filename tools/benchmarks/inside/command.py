@@ -56,9 +56,9 @@ def _run(
         auto_refresh=False,
         transient=True,
     )
-    installed = sum(subject.installed for subject in subjects)
+    able = sum(subject.obstacle is None for subject in subjects)
     with bar, workers(subjects, Cpus.choose().server) as working:
-        task = bar.add_task("", total=len(workloads) * rounds * installed)
+        task = bar.add_task("", total=len(workloads) * rounds * able)
 
         def step(text: str) -> None:
             bar.update(task, description=text, refresh=True)

@@ -59,12 +59,16 @@ def workers(subjects: Sequence[Subject], cpu: int | None) -> Iterator[dict[str, 
             worker.stop()
 
 
-def _installed(subjects: Sequence[Subject], results: Results) -> list[Subject]:
-    """Those that can be imported; the others are noted with the reason."""
+def _able(subjects: Sequence[Subject], results: Results) -> list[Subject]:
+    """Those that can be measured here; the others are noted with the reason."""
+    able = []
     for subject in subjects:
-        if not subject.installed:
-            results.skipped[subject.name] = f"{subject.module} is not installed"
-    return [subject for subject in subjects if subject.installed]
+        reason = subject.obstacle
+        if reason is None:
+            able.append(subject)
+        else:
+            results.skipped[subject.name] = reason
+    return able
 
 
 def run_rounds(
@@ -77,7 +81,7 @@ def run_rounds(
 ) -> Results:
     """Measure the loops in turn, ``rounds`` times; ``on_step`` hears what comes next."""
     results = Results(workload)
-    able = _installed(subjects, results)
+    able = _able(subjects, results)
     results.samples = {subject.name: [] for subject in able}
     for number in range(rounds):
         start = number % len(able) if able else 0

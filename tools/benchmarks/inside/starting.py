@@ -19,7 +19,7 @@ print(time.perf_counter() - begin, time.process_time() - cpu)
 
 _RUN = """
 import asyncio
-loop = {module}.new_event_loop()
+loop = {module}.{factory}()
 loop.run_until_complete(asyncio.sleep(0))
 loop.close()
 """
@@ -56,5 +56,5 @@ def imported(subject: Subject, count: int) -> Watch:
 
 def started(subject: Subject, count: int) -> Watch:
     """Import the package, make a loop, run it, close it, in a new process."""
-    then = _RUN.format(module=subject.module)
+    then = _RUN.format(module=subject.module, factory=subject.factory)
     return _in_fresh_processes(_IMPORT.format(module=subject.module, then=then), count)

@@ -3,46 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import importlib.metadata
-import importlib.util
 from dataclasses import dataclass
 
-from benchmarks.servers import LOOPS
-
-NAMES = {"uringcore": "ours"}
-"""The name on the command line, where it is another than the key of ``LOOPS``."""
+from benchmarks.loops import KNOWN, OURS, new_event_loop
+from benchmarks.outcomes import obstacle
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A package that makes event loops."""
+    """A loop out of ``KNOWN``, under the name that the command line has for it."""
 
     name: str
-    module: str
+    loop: str
 
     @property
     def label(self) -> str:
         """What tables call it."""
-        return self.module.replace("_", "-")
+        return KNOWN[self.loop].distribution or self.loop
 
     @property
     def version(self) -> str:
         """Of an installed package; empty for asyncio, which comes with Python."""
-        try:
-            return importlib.metadata.version(self.module)
-        except importlib.metadata.PackageNotFoundError:
-            return ""
+        return KNOWN[self.loop].version
 
     @property
-    def installed(self) -> bool:
-        """Whether it can be imported, without importing it."""
-        return importlib.util.find_spec(self.module) is not None
+    def module(self) -> str:
+        """What to import."""
+        return KNOWN[self.loop].module
+
+    @property
+    def factory(self) -> str:
+        """What in the module makes a loop."""
+        return KNOWN[self.loop].factory
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why it cannot be measured here, or None."""
+        return obstacle(self.loop)
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         """Make a loop."""
-        loop: asyncio.AbstractEventLoop = importlib.import_module(self.module).new_event_loop()
-        return loop
+        return new_event_loop(self.loop)
 
 
-SUBJECTS = tuple(Subject(NAMES.get(name, name), module) for name, module in LOOPS.items())
+SUBJECTS = tuple(Subject("ours" if loop == OURS else loop, loop) for loop in KNOWN)
