@@ -132,8 +132,8 @@ def test_a_loss_is_marked_as_a_win_is(page):
             marked[cells[1]] = row.get("class")
     assert marked == {"120": "better", "80": "worse"}
     summary = "".join(page.itertext())
-    assert "1 faster: The won <workload>" in summary
-    assert "1 slower: The lost <workload>" in summary
+    assert "1 better: The won <workload>" in summary
+    assert "1 worse: The lost <workload>" in summary
 
 
 def test_failed_and_skipped_peers_are_told_with_the_reason(page):
@@ -189,6 +189,20 @@ def test_speed_is_the_ratio_of_rates_until_the_load_generator_is_the_bottleneck(
         sample["cpu_us"] = {"ours": 5.0, "uvloop": 10.0}[peer]
     [measured] = read_run(document(quick)).workloads
     assert speed(measured, "ours", "uvloop").median == pytest.approx(2.0)
+
+
+def test_idle_connections_are_compared_by_memory():
+    idle = workload("idle", {"ours": 1.0, "uvloop": 1.0}, mode="idle")
+    for peer, kib in (("ours", 4), ("uvloop", 2)):
+        for sample in idle["samples"][peer]:
+            sample.update(rate=0.0, cpu_us=0.0, p50_us=0.0, connection_bytes=kib << 10)
+    [measured] = read_run(document(idle)).workloads
+    assert speed(measured, "ours", "uvloop").median == 0.5
+    page = ET.fromstring(make_page([document(idle)]).partition("\n")[2])
+    assert "1 worse: The idle <workload>" in "".join(page.itertext())
+    assert [picture.get("alt") for picture in page.iter("img")][1:] == [
+        "The idle <workload>: ratios"
+    ]
 
 
 def test_within_two_per_cent_two_are_called_the_same():

@@ -15,7 +15,12 @@ SAME = 0.02
 
 
 def speed(measured: Measured, peer: str, base: str) -> Spread | None:
-    """How many times the work of ``base`` a peer does in the same time; None where unknown."""
+    """How many times the work of ``base`` a peer does in the same time; None where unknown.
+
+    Of connections that idle: how many it holds in the memory of one of ``base``.
+    """
+    if measured.idle:
+        return measured.results.ratio(base, peer, lambda sample: sample.connection_bytes or 0.0)
     if measured.has("us"):
         return measured.results.ratio(base, peer, lambda timing: timing.us)  # type: ignore[attr-defined]
     return throughput(measured.results, peer, base)
@@ -23,7 +28,7 @@ def speed(measured: Measured, peer: str, base: str) -> Spread | None:
 
 def thrift(measured: Measured, peer: str, base: str) -> Spread | None:
     """How many times the work of ``base`` a peer does with the same CPU time."""
-    if not measured.has("cpu_us"):
+    if measured.idle or not measured.has("cpu_us"):
         return None
     return measured.results.ratio(base, peer, lambda sample: sample.cpu_us)
 
@@ -40,8 +45,9 @@ def verdict(ratio: Spread | None) -> str:
 def comparisons(measured: Measured) -> list[tuple[str, dict[str, Spread]]]:
     """(Title, ratio by peer) of everything that can be compared under a workload."""
     found = []
+    first = "connections per memory / uvloop" if measured.idle else "speed / uvloop"
     for title, of, base in (
-        ("speed / uvloop", speed, BASE),
+        (first, speed, BASE),
         ("work per CPU time / uvloop", thrift, BASE),
         ("work per CPU time / raw io_uring in C", thrift, RAW),
     ):

@@ -18,7 +18,8 @@ LEGEND = (
     "Every peer ran once in each round, in an order that rotates; a ratio is taken within a round, "
     "and a bar is the median of the rounds' ratios, its whisker the lowest and the highest round. "
     "Blue is better than uvloop, red is worse, grey is the same within 2 %. Speed is the ratio of "
-    "rates, or of work per CPU time where the load generator was the bottleneck."
+    "rates, or of work per CPU time where the load generator was the bottleneck; of connections "
+    "that idle, how many fit into the same memory."
 )
 
 
@@ -57,7 +58,7 @@ def _run(run: Run) -> list[str]:
         *_missing(run),
     ]
     for field in ("connections", "size"):
-        for family in families(run.workloads, field):
+        for family in families([each for each in run.workloads if not each.idle], field):
             names = ", ".join(member.title for member in family.members)
             parts.append(element("h3", text(f"Over {field}: {names}")))
             parts += _picture(plots.scaling(run, family), f"{names}: by {field}")
@@ -112,14 +113,14 @@ def _picture(svg: bytes | None, description: str) -> list[str]:
 
 
 def _summary(run: Run) -> list[str]:
-    """How often ours won and lost, and where it lost."""
+    """How often ours won and lost, and where."""
     names: dict[str, list[str]] = {}
     for measured in run.workloads:
         names.setdefault(verdict(speed(measured, OURS, BASE)), []).append(measured.title)
     said = []
-    for kind, word in (("better", "faster"), ("same", "the same"), ("worse", "slower")):
+    for kind in ("better", "same", "worse"):
         if kind in names:
-            count = element("b", text(f"{len(names[kind])} {word}"), class_=kind)
+            count = element("b", text(f"{len(names[kind])} {kind}"), class_=kind)
             said.append(count + text(": " + "; ".join(names[kind])))
     return [element("p", text("Ours against uvloop. ") + ". ".join(said) + ".")] if said else []
 

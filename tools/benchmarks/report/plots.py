@@ -108,7 +108,7 @@ def overview(run: Run) -> bytes | None:
     with _figure(9.5, 0.9 + 0.27 * len(rows), 1) as (figure, [axes]):
         colours = [COLOURS[verdict(ratio)] for ratio in ratios]
         _bars(axes, [title for title, _ in rows], ratios, colours)
-        axes.set_xlabel("ours / uvloop: above 1 is faster")
+        axes.set_xlabel("ours / uvloop: above 1 is better")
     return _svg(figure)
 
 
@@ -141,7 +141,7 @@ def _thrift_to_base(measured: Measured) -> dict[str, Spread | None]:
 def latency(run: Run, measured: Measured) -> bytes | None:
     """p50, p99 and p99.9 of each peer; the shade reaches over the rounds."""
     known = [(name, field) for name, field in PERCENTILES if measured.has(field)]
-    if len(known) < 2:
+    if measured.idle or len(known) < 2:
         return None
     with _figure(6.5, 3.2, 1) as (figure, [axes]):
         for peer in measured.peers:

@@ -27,6 +27,11 @@ class Measured:
         return str(self.fields["title"])
 
     @property
+    def idle(self) -> bool:
+        """Whether its connections say nothing: then memory is all there is to compare."""
+        return self.fields.get("mode") == "idle"
+
+    @property
     def peers(self) -> list[str]:
         """Whoever has at least one good sample."""
         return [peer for peer in self.results.samples if self.results.good(peer)]
