@@ -51,6 +51,15 @@ def test_a_process_that_dies_is_a_failed_round_and_the_others_go_on():
     assert len(results.good("asyncio")) == 2
 
 
+def test_a_loop_from_elsewhere_that_dies_is_told_and_not_tried_again(monkeypatch):
+    monkeypatch.setitem(KNOWN, "rloop", KNOWN["asyncio"])  # installed, so to say
+    dying = Subject("no-such-name", "rloop")
+    results, _ = rounds_of(WORKLOADS["sleep-0"], dying, ASYNCIO)
+    assert results.failures == []
+    assert results.skipped["no-such-name"].startswith("failed: sleep-0: ")
+    assert len(results.good("asyncio")) == 2
+
+
 def test_a_loop_that_is_not_installed_is_skipped_with_the_reason(monkeypatch):
     monkeypatch.setitem(KNOWN, "absent", Loop("absent", "no_such_module", "nowhere"))
     results, _ = rounds_of(WORKLOADS["sleep-0"], Subject("absent", "absent"), ASYNCIO)

@@ -71,6 +71,17 @@ def _able(subjects: Sequence[Subject], results: Results) -> list[Subject]:
     return able
 
 
+def _note(error: ServerError, subject: Subject, results: Results) -> None:
+    """A failed round; a loop that comes from elsewhere is not tried again."""
+    name = results.workload.name
+    if subject.foreign:
+        results.skipped[subject.name] = f"failed: {name}: {str(error).splitlines()[-1][:200]}"
+        del results.samples[subject.name]
+    else:
+        results.failures.append(f"{name}, {subject.label}: {error}")
+        results.samples[subject.name].append(None)
+
+
 def run_rounds(
     workload: Workload,
     subjects: Sequence[Subject],
@@ -89,14 +100,13 @@ def run_rounds(
             on_step(f"{workload.title}: round {number + 1} of {rounds}, {subject.label}")
             if subject.name not in results.samples:
                 continue
-            sample = None
             try:
                 sample = working[subject.name].measure(workload, seconds)
             except MissingError as reason:
                 results.skipped[subject.name] = f"{workload.name}: {reason}"
                 del results.samples[subject.name]
-                continue
             except ServerError as error:
-                results.failures.append(f"{workload.name}, {subject.label}: {error}")
-            results.samples[subject.name].append(sample)
+                _note(error, subject, results)
+            else:
+                results.samples[subject.name].append(sample)
     return results

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from benchmarks.loops import KNOWN, OURS, new_event_loop
+from benchmarks.loops import KNOWN, OTHERS, OURS, new_event_loop
 from benchmarks.outcomes import obstacle
 
 
@@ -35,6 +35,11 @@ class Subject:
     def factory(self) -> str:
         """What in the module makes a loop."""
         return KNOWN[self.loop].factory
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it comes from elsewhere, so that its failures are no failure of this project."""
+        return self.loop in OTHERS
 
     @property
     def obstacle(self) -> str | None:

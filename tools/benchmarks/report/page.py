@@ -151,7 +151,8 @@ def _missing(run: Run) -> list[str]:
             lines[f"failed: {failure}"] = "failed"
     for measured in run.workloads:
         for peer, reason in measured.results.skipped.items():
-            lines[f"skipped: {run.label(peer)}: {reason}"] = "skipped"
+            word = "failed" if reason.startswith("failed") else "skipped"
+            lines[f"{word}: {run.label(peer)}: {reason.removeprefix('failed: ')}"] = word
     if not lines:
         return []
     items = (element("li", text(line), class_=kind) for line, kind in lines.items())
