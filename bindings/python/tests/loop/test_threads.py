@@ -329,3 +329,55 @@ def test_a_loop_that_does_not_run_obeys_every_thread(loop):
     assert client.recv(10) == b""
     client.close()
     assert transport.get_write_buffer_size() == 0
+
+
+def test_many_calls_before_the_loop_gets_up_wake_it_once(loop):
+    """What a thread schedules while a callback runs is all seen in the next turn."""
+    called = []
+
+    def schedule():
+        for number in range(1000):
+            loop.call_soon_threadsafe(called.append, number)
+
+    def busy():
+        in_thread(schedule)
+        loop.call_soon(loop.call_soon, loop.stop)
+
+    before = loop.stats().wakeups
+    loop.call_soon(busy)
+    loop.run_forever()
+    assert called == list(range(1000))
+    assert loop.stats().wakeups - before == 1
+
+
+def test_every_wake_up_of_a_sleeping_loop_arrives(loop):
+    """A thread waits for its callback each time before it schedules the next."""
+    ran = threading.Semaphore(0)
+
+    def schedule():
+        for _ in range(3000):
+            loop.call_soon_threadsafe(ran.release)
+            assert ran.acquire(timeout=20)
+
+    scheduling = loop.run_in_executor(None, schedule)
+    loop.run_until_complete(asyncio.wait_for(scheduling, 40))
+
+
+def test_what_an_interrupt_leaves_does_not_keep_threads_from_waking_the_loop(loop):
+    """Cut off between being woken and getting up, the loop begins its next run as asleep."""
+    loop.call_soon_threadsafe(loop.stop)
+    assert loop._woken
+    loop.run_forever()
+    loop._woken = True
+    called = threading.Event()
+
+    def schedule():
+        loop.call_soon_threadsafe(called.set)
+        called.wait(20)
+        loop.call_soon_threadsafe(loop.stop)
+
+    thread = threading.Thread(target=schedule)
+    loop.call_soon(thread.start)
+    loop.run_forever()
+    thread.join()
+    assert called.is_set()

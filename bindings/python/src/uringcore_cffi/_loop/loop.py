@@ -163,6 +163,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         def _check_running(self) -> None: ...
 
     def _begin_run(self) -> None:
+        self._woken = False  # an interrupt may have cut off the turn that got up
         try:
             self._ring.enable()
         except ChildProcessError:
@@ -203,6 +204,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         leading = self._leading
         wait = self._wait  # by name first: an attribute that is called at once is looked up slowly
         count = wait(timeout_ns if leading is None else 0)
+        self._woken = False
         if count:
             self._take(count)
         if leading is not None and self._leading is leading:  # not in a child forked just now
@@ -249,10 +251,19 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
             self._ring.flush()
 
     def _write_to_self(self) -> None:
-        """Wake the loop; any thread, also while another closes the loop."""
+        """Wake the loop; any thread, also while another closes the loop.
+
+        Until it gets up, nobody needs to wake it again: what is in ``_ready`` by then is seen,
+        because the loop notes that it is up before it looks there.
+        """
         with self._wake_lock:
             if not self._closed:
-                self._ring.wake()
+                try:
+                    self._woken = True
+                    self._ring.wake()
+                except BaseException:
+                    self._woken = False
+                    raise
 
     # Descriptors
 

@@ -51,6 +51,7 @@ class Scheduler(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         self._checking = False  # closed or debugging: take asyncio's own, checking way
         self._wake_lock = threading.RLock()  # re-entrant: a signal handler may come in between
+        self._woken = False  # the loop was woken and has not got up yet
         self._next_timer = itertools.count().__next__
         super().__init__()
 
@@ -97,7 +98,8 @@ class Scheduler(asyncio.BaseEventLoop):
         lean._context = copy_context() if context is None else context
         lean._loop = self
         self._ready.append(lean)
-        self._write_to_self()
+        if not self._woken:
+            self._write_to_self()
         return lean
 
     def _new_handle(self, callback: _Callback, args: tuple[Any, ...]) -> asyncio.Handle:
