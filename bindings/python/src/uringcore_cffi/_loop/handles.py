@@ -73,7 +73,8 @@ class TimerHandle(asyncio.TimerHandle):
         if self._callback is not None:
             self._callback: Any = None
             self._args: Any = None
-            self._loop._timer_handle_cancelled(self)
+            if self._scheduled:
+                self._loop._timer_cancelled_count += 1
 
 
 class InternalHandle(Handle):

@@ -136,9 +136,19 @@ class Scheduler(asyncio.BaseEventLoop):
         """Run the callback ``delay`` seconds from now."""
         if delay is None:
             raise TypeError("delay must not be None")
-        timer = self.call_at(self.time() + delay, callback, *args, context=context)
         if self._checking:
-            _trim_traceback(timer, 1)
+            checked = self.call_at(self.time() + delay, callback, *args, context=context)
+            _trim_traceback(checked, 1)
+            return checked
+        # As call_at(), without the call: it would be a quarter of what a timer costs.
+        timer: TimerHandle = _new(TimerHandle)
+        timer._callback = callback
+        timer._args = args
+        timer._context = copy_context() if context is None else context
+        timer._loop = self
+        timer._when = when = self.time() + delay
+        timer._scheduled = True
+        heappush(self._scheduled, (when, self._next_timer(), timer))
         return timer
 
     def call_at(  # type: ignore[override]
