@@ -31,8 +31,8 @@ SCHEDULING = (
     Workload("spawn", "subprocess", outside.spawn),
     Workload("getaddrinfo", "getaddrinfo of an address", outside.literal_address),
     Workload("new-loop", "new loop, run, close", starting.new_loop),
-    Workload("import", "import, in a new process", starting.imported),
-    Workload("start", "import, run, close, in a new process", starting.started),
+    Workload("import", "import, new process", starting.imported),
+    Workload("start", "import, run, close, new process", starting.started),
 )
 
 DRIVERS = (
