@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 from asyncio.log import logger
-from collections import deque
 from contextvars import Context
 from functools import partial
 from typing import Any, Callable
@@ -35,7 +34,7 @@ class ReadSide:
     _protocol: Any
     _context: Context
     _fd: Fd | None
-    _stash: deque[Any]  # bytes, memoryview (the rest of a piece), b"" or OSError
+    _stash: list[Any]  # bytes, memoryview (the rest of a piece), b"" or OSError
     _buffered: bool
     _made: bool
     _paused: bool

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections import deque
 from typing import TYPE_CHECKING, Any, Callable
 
 from uringcore_cffi._ffi.errors import result_error
@@ -68,10 +67,11 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
         self._close_after_eof = False
         self._close_once_resumed = False
         self._paused = False
-        # Received but not delivered, because the protocol pauses: bytes; b"" is the end.
-        self._stash: deque[Any] = deque()
+        # Received but not delivered, because the protocol pauses: bytes; b"" is the end. Both are
+        # short and mostly empty: an empty list takes 56 bytes, an empty deque 760.
+        self._stash: list[Any] = []
         # Objects whose memory the kernel still reads, in the order of sending.
-        self._references: deque[Any] = deque()
+        self._references: list[Any] = []
         self._hold_references = False
         self._sendfile_waiter = None
         self._begin_life(loop, sock, protocol)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import select
-from collections import deque
 from collections.abc import Iterable
 from contextvars import Context
 from typing import Any, Callable
@@ -38,7 +37,7 @@ class WriteSide(FlowControl):
     _write_in_vain: Callable[[], None]
     # Set while a file is being sent: what the sender waits for, if it waits.
     _sendfile_waiter: asyncio.Future[None] | None
-    _references: deque[Any]
+    _references: list[Any]
     _hold_references: bool
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -124,8 +123,7 @@ class WriteSide(FlowControl):
         loop._cursor = following
         # After the commit: letting go twice would let go of what the kernel still reads.
         if not self._hold_references:
-            for _ in range(result):
-                self._references.popleft()
+            del self._references[:result]
 
     # While the loop sends a file (see _loop/sendfile.py) nothing can be written.
 
