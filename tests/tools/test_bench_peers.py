@@ -9,7 +9,6 @@ import sys
 import pytest
 
 from benchmarks import limits
-from benchmarks.figures import figures_of
 from benchmarks.load import native_program
 from benchmarks.measurement import Window, measure
 from benchmarks.outcomes import obstacle, read_reasons, why, write_reasons
@@ -133,12 +132,6 @@ def test_every_workload_has_a_service_and_somebody_who_serves_it():
     for workload in SUITES["all"]:
         assert workload.service in SERVICES
         assert workload.service in PEER["ours"].services
-
-
-def test_promises_are_about_connections_that_stay_and_talk():
-    promised = {figure.workload for figure in figures_of(SUITES["all"])}
-    assert "1k-50" in promised
-    assert not [name for name in promised if name.startswith(("churn", "idle"))]
 
 
 def test_idle_connections_have_columns_of_their_own():
