@@ -10,7 +10,14 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 from benchmarks.pairing import Spread
 from benchmarks.report.comparing import Family, comparisons, speed, verdict
@@ -24,6 +31,8 @@ LINES = {
 OTHER_LINES = ("#b5489a", "#6b8e23", "#8c564b", "#17a2b8")
 
 PERCENTILES = (("p50", "p50_us"), ("p99", "p99_us"), ("p99.9", "p99_9_us"))
+
+MARKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100)
 
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -60,7 +69,10 @@ def _colour_of(peer: str) -> str:
 def _bars(
     axes: Axes, labels: Sequence[str], ratios: Sequence[Spread], colours: Sequence[str]
 ) -> None:
-    """Bars from 1, the first on top, whiskers over the rounds, the number behind each."""
+    """Bars from 1, the first on top, whiskers over the rounds, the number behind each.
+
+    On a logarithmic scale, where half as fast is as long a bar as twice as fast.
+    """
     places = range(len(labels))
     medians = [ratio.median for ratio in ratios]
     axes.barh(places, [value - 1 for value in medians], left=1, color=colours, height=0.62)
@@ -71,7 +83,11 @@ def _bars(
     )
     axes.axvline(1, color="#30343b", linewidth=1)
     left, right = _limits(ratios)
-    axes.set_xlim(left, right + (right - left) * 0.16)
+    axes.set_xscale("log")
+    axes.set_xlim(left, right * (right / left) ** 0.16)
+    axes.xaxis.set_major_locator(FixedLocator(_marks(*axes.get_xlim())))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     for place, ratio in zip(places, ratios):
         axes.annotate(
             f"{ratio.median:.2f}",
@@ -91,8 +107,17 @@ def _limits(ratios: Sequence[Spread]) -> tuple[float, float]:
     smallest = min(ratio.median for ratio in ratios)
     right = min(max(ratio.high for ratio in ratios), 1.6 * largest)
     left = max(min(ratio.low for ratio in ratios), smallest / 1.6)
-    reach = max(right, 1.1) - min(left, 0.9)
-    return max(0.0, min(left, 0.9) - 0.04 * reach), max(right, 1.1) + 0.04 * reach
+    left, right = max(min(left, 0.9), MARKS[0]), max(right, 1.1)
+    margin = (right / left) ** 0.04
+    return left / margin, right * margin
+
+
+def _marks(left: float, right: float) -> list[float]:
+    """Round ratios, about half a dozen of them."""
+    if right / left < 4:
+        steps = MaxNLocator(6, steps=[1, 2, 5, 10])
+        return [mark for mark in steps.tick_values(left, right) if left <= mark <= right]
+    return [mark for mark in MARKS if left <= mark <= right]
 
 
 def overview(run: Run) -> bytes | None:
