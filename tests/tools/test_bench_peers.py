@@ -150,15 +150,12 @@ def test_a_loop_that_was_not_to_be_had_is_missing_for_the_reason_noted(monkeypat
     assert obstacle("asyncio") is None
 
 
-TOO_NEW = "Ignored the following versions that require a different Python: 0.1 Requires-Python >=3"
-
-
 @pytest.mark.parametrize(
     ("output", "line"),
     [
         (
-            f"ERROR: {TOO_NEW}\nERROR: No matching distribution found for x\n",
-            TOO_NEW,
+            "ERROR: Ignored: 0.1 Requires-Python >=3.13; 0.2 Requires-Python >=3.14\nERROR: no x\n",
+            "there is none for this Python: needs >=3.14",
         ),
         (
             "Collecting x\nerror: subprocess-exited-with-error\nerror: linker `cc` not found\n",

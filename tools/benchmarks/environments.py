@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from benchmarks.loops import KNOWN, OTHERS
-from benchmarks.outcomes import why, write_reasons
+from benchmarks.outcomes import OTHER_PYTHON, why, write_reasons
 from benchmarks.processes import ROOT, environment
 from interpreters import Interpreter, Unusable, build_wheel, find_interpreters, make_environment
 from interpreters.finding import ask
@@ -120,7 +120,7 @@ def _get(python: Path, distribution: str) -> str | None:
     """Install the newest version, built here where there is no wheel. Why not, or None."""
     pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--upgrade"]
     reason = _run([*pip, "--only-binary", ":all:", distribution], WHEEL_SECONDS)
-    if reason is None or "Requires-Python" in reason:
+    if reason is None or reason.startswith(OTHER_PYTHON):
         return reason
     # a package may ask for a toolchain by name that is not there
     pinned = {"RUSTUP_TOOLCHAIN": "stable"} if shutil.which("rustup") else {}

@@ -6,6 +6,7 @@ Kept beside the environment's packages, so that a run can say why somebody is mi
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from benchmarks.loops import COMMON, KNOWN
 
 NOT_TRIED = "not installed (tools/bench --install-peers)"
+OTHER_PYTHON = "there is none for this Python"
 _FILE = "peers.json"
 
 
@@ -39,8 +41,11 @@ def obstacle(loop: str) -> str | None:
 
 def why(output: str) -> str:
     """The line of pip's or Python's output that says most about a failure."""
+    wanted = re.findall(r"Requires-Python ([^;\s]+)", output)
+    if wanted:
+        return f"{OTHER_PYTHON}: needs {wanted[-1]}"
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    for sign in ("Requires-Python", "ERROR: No matching", "error:", "Error:", "ERROR:"):
+    for sign in ("ERROR: No matching", "error:", "Error:", "ERROR:"):
         said = [line for line in lines if sign in line and "subprocess-exited" not in line]
         if said:
             return said[-1].removeprefix("ERROR: ")[:200]
