@@ -90,7 +90,7 @@ def install(console: Console, python: str) -> None:
             reasons[loop] = reason
             said = f"[yellow]skipped[/yellow] {loop}: {escape(reason)}"
         console.print(said, highlight=False, soft_wrap=True)
-    write_reasons(folder, reasons)
+        write_reasons(folder, reasons)  # each time: whoever interrupts keeps what there is
 
 
 def _run(command: list[str], seconds: float, **variables: str) -> str | None:

@@ -41,11 +41,9 @@ KNOWN = {
     "uvloop": Loop("uvloop", "uvloop", "libuv, in Cython"),
     "asyncio": Loop("", "asyncio", "the selector loop of this Python"),
     "rloop": Loop("rloop", "rloop", "mio, in Rust"),
-    "rsloop": Loop("rsloop", "rsloop", "in Rust"),
     "veloxloop": Loop("veloxloop", "veloxloop", "in Rust"),
     "loopmini": Loop("loopmini", "loopmini", "in Rust"),
     "bracio": Loop("bracio", "bracio", "Tokio, in Rust", "BracioLoop"),
-    "lustr": Loop("lustr", "lustr", "PhotonLibOS, in Rust"),
     "zloop": Loop("zloop", "zloop", "in Zig"),
     "blazio": Loop("blazio", "blazio", "zio.ev, in Zig"),
     "talyn": Loop("talyn", "talyn", "io_uring, in Zig", "Loop"),
@@ -53,8 +51,13 @@ KNOWN = {
     "pypi-uringcore": Loop("uringcore", "uringcore", "io_uring, in Rust", "UringEventLoop"),
     "uringio": Loop("uringio", "uringio", "io_uring, in Cython", "UringioLoop"),
     "uringloop": Loop("uringloop", "uringloop", "io_uring, in Python"),
+    "rsloop": Loop("rsloop", "rsloop", "in Rust"),
+    "lustr": Loop("lustr", "lustr", "PhotonLibOS, in Rust"),
 }
-"""Name on the command line -> loop. The first three are measured everywhere."""
+"""Name on the command line -> loop. The first three are measured everywhere.
+
+Those that come without wheels, and take minutes to build or to fail, stand at the end.
+"""
 
 COMMON = (OURS, "uvloop", "asyncio")
 
