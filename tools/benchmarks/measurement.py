@@ -243,7 +243,7 @@ def measure(peer: Peer, workload: Workload, window: Window, *, proven: bool = Tr
             _port(server),
             _load_options(workload, window, server),
             cpu=window.cpus.load,
-            asks=peer.answers_questions and not workload.idle,  # a question would wake it
+            asks=bool(peer.backend) and not workload.idle,  # ours counts; a question would wake it
         )
         if not proven and not workload.idle:
             proof = prove(server, workload, window.cpus.load)

@@ -27,8 +27,6 @@ class Peer:
     services: frozenset[str]
     command: Callable[[Workload], list[str]]
     """How to start it; raises UnavailableError where it cannot run."""
-    answers_questions: bool = False
-    """Whether its standard input is a control channel (the Python servers')."""
     backend: str = ""
     """Which backend it must run on: with another one its figures are void."""
     foreign: bool = False
@@ -64,7 +62,6 @@ def _python_peer(
         label=label,
         services=services,
         command=command,
-        answers_questions=True,
         backend=backend,
         foreign=loop in OTHERS,
     )

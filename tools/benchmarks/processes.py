@@ -117,7 +117,11 @@ class ServerProcess:
             self._process.stdin.flush()
         except OSError as error:
             raise ServerError(f"{self.name} is dead: {self.complaint()}") from error
-        reply = json.loads(self._read_line(seconds))
+        line = self._read_line(seconds)
+        try:
+            reply = json.loads(line)
+        except ValueError:
+            raise ServerError(f"{self.name}: {question}: it answered {line!r}") from None
         if "error" in reply:
             raise ServerError(f"{self.name}: {question}: {reply['error']}")
         return reply["answer"]
