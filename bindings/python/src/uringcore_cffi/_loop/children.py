@@ -19,6 +19,22 @@ from uringcore_cffi._loop.compat import SubprocessTransport, ThreadedChildWatche
 _UNKNOWN_STATUS = 255
 
 
+class _SubprocessTransport(SubprocessTransport):  # type: ignore[misc]
+    """asyncio's, but a forked child sends its parent's program no signal.
+
+    Until 3.12 Popen saw to that: it finds that the program is no child of its own. Since 3.13
+    asyncio calls os.kill() itself.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._starter = os.getpid()
+        super().__init__(*args, **kwargs)
+
+    def send_signal(self, signal: int) -> None:
+        if os.getpid() == self._starter:
+            super().send_signal(signal)
+
+
 class ChildMethods:
     """What BaseEventLoop asks for to run subprocesses."""
 
@@ -45,7 +61,7 @@ class ChildMethods:
         **kwargs: Any,
     ) -> Any:
         waiter = self.create_future()
-        transport = SubprocessTransport(
+        transport = _SubprocessTransport(
             self,
             protocol,
             args,
