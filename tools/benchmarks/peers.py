@@ -33,8 +33,8 @@ class Peer:
     """Whether it comes from elsewhere, so that its failures are no failure of this project."""
 
 
-def _on_epoll(command: list[str]) -> list[str]:
-    return ["env", "UC_BACKEND=epoll", *command]
+def _on(backend: str, command: list[str]) -> list[str]:
+    return ["env", f"UC_BACKEND={backend}", *command]
 
 
 def _http_command(loop: str, service: str) -> list[str]:
@@ -55,7 +55,7 @@ def _python_peer(
             server = _http_command(loop, workload.service)
         else:
             server = python_command("benchmarks.servers", loop, workload.service)
-        return _on_epoll(server) if backend == "epoll" else server
+        return _on(backend, server) if backend else server
 
     return Peer(
         name=name or loop,
@@ -92,7 +92,7 @@ def _libuc(_workload: Workload) -> list[str]:
 
 
 def _libuc_epoll(workload: Workload) -> list[str]:
-    return _on_epoll(_libuc(workload))
+    return _on("epoll", _libuc(workload))
 
 
 _ECHO = frozenset(SERVICES)

@@ -84,8 +84,9 @@ def test_a_filter_on_registering_is_got_around_and_told(lab, error):
 
 @pytest.mark.parametrize("error", ERRORS, ids=name_of)
 @pytest.mark.parametrize("call", [IO_URING_SETUP, IO_URING_REGISTER], ids=["setup", "register"])
-def test_a_filter_that_comes_later_does_not_disturb_a_running_loop(lab, call, error):
+def test_a_filter_that_comes_later_does_not_disturb_a_running_loop(lab, monkeypatch, call, error):
     """Nothing is set up or registered on the way."""
+    monkeypatch.setenv("UC_BACKEND", "auto")
     told = lab(refuse=[call, error], when="after")
     check_served(told)
     assert told["backend"] == usual_backend()
