@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import environments
 from benchmarks.documents import as_document
@@ -28,7 +27,7 @@ from benchmarks.processes import Cpus
 from benchmarks.tables import show, workload_table
 from benchmarks.workloads import SUITES as ECHO_SUITES
 from benchmarks.workloads import Workload
-from terminal.showing import make_console
+from terminal.showing import make_console, make_still_bar
 
 SUITES = {**ECHO_SUITES, "http": HTTP, "all": (*ECHO_SUITES["all"], *HTTP)}
 QUICK_SUITE = "quick"
@@ -104,15 +103,7 @@ def _run(
 ) -> dict[str, Results]:
     """All rounds, with a bar that is drawn only between windows: it must not disturb them."""
     results = {}
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        auto_refresh=False,
-        transient=True,
-    )
+    bar = make_still_bar(console)
     with bar:
         task = bar.add_task("", total=len(workloads) * rounds * len(peers))
         done = -1

@@ -33,6 +33,19 @@ def make_table(title: str, first_heading: str, headings: Iterable[str]) -> Table
     return table
 
 
+def make_still_bar(console: Console) -> Progress:
+    """A bar that is drawn only when it is told to: nothing else runs meanwhile."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        auto_refresh=False,
+        transient=True,
+    )
+
+
 class Bar:
     """How many parts are done and failed, and what the running one says.
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.documents import as_document
 from benchmarks.figures import judge
@@ -19,6 +18,7 @@ from benchmarks.inside.timing import Workload
 from benchmarks.pairing import Results
 from benchmarks.processes import Cpus
 from benchmarks.tables import show_outcome
+from terminal.showing import make_still_bar
 
 # Many short windows: what a busy machine does to one of them, the median leaves out.
 ROUNDS, QUICK_ROUNDS = 15, 5
@@ -47,15 +47,7 @@ def _run(
 ) -> dict[str, Results]:
     """All rounds, with a bar that is drawn only between windows: it must not disturb them."""
     results = {}
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        auto_refresh=False,
-        transient=True,
-    )
+    bar = make_still_bar(console)
     able = sum(subject.obstacle is None for subject in subjects)
     with bar, workers(subjects, Cpus.choose().server) as working:
         task = bar.add_task("", total=len(workloads) * rounds * able)

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 
-from benchmarks.inside.timing import Watch, in_task, on_loop
+from benchmarks.inside.timing import Watch, in_task, on_loop, watch_run
+
+
+def _watch_run_beside(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> Watch:
+    """Run the loop until it is stopped, beside a thread that it starts."""
+    thread = threading.Thread(target=call)
+    watch = watch_run(loop, thread.start)
+    thread.join()
+    return watch
 
 
 @on_loop
@@ -23,12 +32,7 @@ def threadsafe(loop: asyncio.AbstractEventLoop, count: int) -> Watch:
         for _ in range(count):
             loop.call_soon_threadsafe(called)
 
-    thread = threading.Thread(target=call)
-    with Watch() as watch:
-        loop.call_soon(thread.start)
-        loop.run_forever()
-    thread.join()
-    return watch
+    return _watch_run_beside(loop, call)
 
 
 @on_loop
@@ -43,12 +47,7 @@ def threadsafe_wake(loop: asyncio.AbstractEventLoop, count: int) -> Watch:
             ran.acquire()
         loop.call_soon_threadsafe(loop.stop)
 
-    thread = threading.Thread(target=call)
-    with Watch() as watch:
-        loop.call_soon(thread.start)
-        loop.run_forever()
-    thread.join()
-    return watch
+    return _watch_run_beside(loop, call)
 
 
 def _nothing() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from benchmarks.inside.timing import Watch, on_loop
+from benchmarks.inside.timing import Watch, on_loop, watch_run
 
 DELAY_SECONDS = 0.001
 BATCH = 10_000
@@ -33,10 +33,7 @@ def call_later_cancel(loop: asyncio.AbstractEventLoop, count: int) -> Watch:
         else:
             loop.stop()
 
-    loop.call_soon(step)
-    with Watch() as watch:
-        loop.run_forever()
-    return watch
+    return watch_run(loop, step)
 
 
 @on_loop
@@ -63,7 +60,4 @@ def call_later_fires(loop: asyncio.AbstractEventLoop, count: int) -> Watch:
         if to_set:
             loop.call_soon(fill)
 
-    loop.call_soon(fill)
-    with Watch() as watch:
-        loop.run_forever()
-    return watch
+    return watch_run(loop, fill)

@@ -30,6 +30,14 @@ class Watch:
         self.cpu_seconds = time.process_time() - self._cpu
 
 
+def watch_run(loop: asyncio.AbstractEventLoop, first: Callable[[], object]) -> Watch:
+    """Run the loop, beginning with a callback, until it is stopped; take the time of that."""
+    loop.call_soon(first)
+    with Watch() as watch:
+        loop.run_forever()
+    return watch
+
+
 @dataclass(frozen=True)
 class Timing:
     """What one window showed, per operation."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from benchmarks.inside.timing import Watch, in_task, on_loop
+from benchmarks.inside.timing import Watch, in_task, on_loop, watch_run
 
 BATCH = 1000
 GATHERED = 100
@@ -23,10 +23,7 @@ def call_soon_chain(loop: asyncio.AbstractEventLoop, count: int) -> Watch:
         else:
             loop.stop()
 
-    loop.call_soon(step)
-    with Watch() as watch:
-        loop.run_forever()
-    return watch
+    return watch_run(loop, step)
 
 
 @on_loop
@@ -48,10 +45,7 @@ def call_soon_batch(loop: asyncio.AbstractEventLoop, count: int) -> Watch:
         else:
             loop.call_soon(loop.stop)
 
-    loop.call_soon(fill)
-    with Watch() as watch:
-        loop.run_forever()
-    return watch
+    return watch_run(loop, fill)
 
 
 @in_task

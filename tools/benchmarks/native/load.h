@@ -190,6 +190,8 @@ int connection_readable(struct load *load, struct connection *connection);
 int connection_writable(struct load *load, struct connection *connection);
 int connection_start(struct load *load, struct connection *connection);
 void connection_issue(struct load *load, struct connection *connection);
+/* Counts what load->buffer got, and has the dialogue look at it. Return: 0 or -1. */
+int connection_take(struct load *load, struct connection *connection, size_t got);
 void connection_answered(struct load *load, struct connection *connection);
 
 /* load_datagram.c: each returns 0, or -1 after load_fail() */

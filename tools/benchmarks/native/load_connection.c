@@ -175,6 +175,14 @@ static ssize_t receive(struct load *load, struct connection *connection)
     return got < 0 ? -errno : got;
 }
 
+int connection_take(struct load *load, struct connection *connection, size_t got)
+{
+    load->now_ns = load_clock_ns();
+    if (load->phase == PHASE_MEASURE)
+        load->bytes += got;
+    return load->options.mode.dialogue->receive(load, connection, load->buffer, got) < 0 ? -1 : 0;
+}
+
 int connection_readable(struct load *load, struct connection *connection)
 {
     ssize_t got;
@@ -193,10 +201,7 @@ int connection_readable(struct load *load, struct connection *connection)
                   (unsigned long long)connection->answered);
         return -1;
     }
-    load->now_ns = load_clock_ns();
-    if (load->phase == PHASE_MEASURE)
-        load->bytes += (uint64_t)got;
-    if (load->options.mode.dialogue->receive(load, connection, load->buffer, (size_t)got) < 0)
+    if (connection_take(load, connection, (size_t)got) < 0)
         return -1;
     if (load->options.mode.course == COURSE_CHURN && connection->answered == connection->issued)
         return connection_again(load, connection);

@@ -80,10 +80,7 @@ int datagram_readable(struct load *load, struct connection *connection)
                   load->options.size);
         return -1;
     }
-    load->now_ns = load_clock_ns();
-    if (load->phase == PHASE_MEASURE)
-        load->bytes += (uint64_t)got;
-    if (load->options.mode.dialogue->receive(load, connection, load->buffer, (size_t)got) < 0)
+    if (connection_take(load, connection, (size_t)got) < 0)
         return -1;
     connection_issue(load, connection);
     return datagram_writable(load, connection);
