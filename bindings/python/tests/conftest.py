@@ -16,6 +16,7 @@ from garbage import set_aside
 from leaks import nothing_left, refusal
 from patience import SLOWNESS
 from peers import socket_pair
+from processes import wait_unreaped
 from sqpoll import force_if_asked
 
 import uringcore_cffi
@@ -103,7 +104,7 @@ class Child:
 
     def wait(self) -> None:
         """Wait for its end, and leave it to be joined."""
-        os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
+        wait_unreaped(self._pid)
 
     def join(self) -> None:
         """Wait for its end; fail with its traceback if it failed."""

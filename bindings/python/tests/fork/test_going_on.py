@@ -14,6 +14,7 @@ import socket
 
 import pytest
 from peers import drain, read_all
+from processes import wait_unreaped
 from steps import soon, turns
 
 HOST = "127.0.0.1"
@@ -39,7 +40,7 @@ class Forks(asyncio.Protocol):
             signal.alarm(30)
             self.go_on(_END_AFTER)
         else:  # what the child does, it does first
-            os.waitid(os.P_PID, self.child, os.WEXITED | os.WNOWAIT)
+            wait_unreaped(self.child)
 
     def go_on(self, turns_left: int) -> None:
         """Take some turns, then end."""

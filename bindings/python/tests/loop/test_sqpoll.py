@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import socket
 
 import pytest
 from echoes import echo_to_many
 from leaks import nothing_left
+from processes import last_cpu
 
 import uringcore_cffi
 
@@ -60,7 +60,7 @@ def test_what_is_required_and_refused_is_an_error():
 
 def test_the_thread_stays_on_its_cpu():
     """info() tells which; a CPU that there is not is told as the reason."""
-    cpu = max(os.sched_getaffinity(0))
+    cpu = last_cpu()
     loop = uringcore_cffi.new_event_loop(sqpoll="try", sqpoll_cpu=cpu)
     try:
         if not has_sqpoll(loop):
