@@ -172,6 +172,48 @@ def test_an_error_in_data_received_ends_the_connection(loop):
     loop.run_until_complete(main())
 
 
+def test_an_error_in_connection_made_is_told_and_the_connection_goes_on(loop):
+    class Failing(Recorder):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            raise ZeroDivisionError("on purpose")
+
+    async def main():
+        protocol, peer = await connect(loop, Failing)  # the waiter is woken all the same
+        with peer:
+            peer.sendall(b"x")
+        assert await protocol.lost is None
+        assert protocol.data == b"x"
+        (problem,) = loop.problems
+        assert isinstance(problem["exception"], ZeroDivisionError)
+        assert problem["message"].startswith("Exception in callback ")
+        loop.problems.clear()
+
+    loop.run_until_complete(main())
+
+
+def test_a_protocol_may_choose_its_receiver_in_connection_made(loop):
+    class Choosing(Recorder):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            self.data_received = self.chosen
+
+        def data_received(self, data):
+            raise AssertionError("not this one")
+
+        def chosen(self, data):
+            Recorder.data_received(self, data)
+
+    async def main():
+        protocol, peer = await connect(loop, Choosing)
+        with peer:
+            peer.sendall(b"x")
+        assert await protocol.lost is None
+        assert protocol.data == b"x"
+
+    loop.run_until_complete(main())
+
+
 def test_streams_echo(loop):
     async def serve(reader, writer):
         while data := await reader.read(70_000):

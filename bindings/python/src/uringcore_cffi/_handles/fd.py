@@ -25,6 +25,17 @@ _recv_stop = lib.uc_fd_recv_stop
 _poll = lib.uc_fd_poll
 _poll_stop = lib.uc_fd_poll_stop
 _close = lib.uc_fd_close
+_attach = lib.uc_fd_attach
+_free = lib.uc_fd_free
+
+_NULL = ffi.NULL
+_OPTIONS = ffi.typeof("struct uc_fd_options *")
+_RET_FD = ffi.typeof("uc_fd **")
+_OPTIONS_BYTES = ffi.sizeof("struct uc_fd_options")
+# Payloads are copied out, never kept: the larger a record of a stream the better. And who knows
+# which other processes accept from a listening socket.
+_STREAM = lib.UC_FD_GATHER | lib.UC_FD_SHARED
+_DATAGRAM = lib.UC_FD_DATAGRAM
 
 
 @dataclass(frozen=True)
@@ -56,15 +67,10 @@ class Fd:
 
         With ``datagram`` its messages come one by one, with their addresses.
         """
-        options = ffi.new("struct uc_fd_options *")
-        options.size = ffi.sizeof("struct uc_fd_options")
-        options.cookie = cookie
-        # Payloads are copied out, never kept: the larger a record of a stream the better. And who
-        # knows which other processes accept from a listening socket.
-        flags = lib.UC_FD_GATHER | lib.UC_FD_SHARED
-        options.flags = lib.UC_FD_DATAGRAM if datagram else flags
-        ret_fd = ffi.new("uc_fd **")
-        answer = lib.uc_fd_attach(ring.handle, fileno, options, ret_fd)
+        flags = _DATAGRAM if datagram else _STREAM
+        fields = {"size": _OPTIONS_BYTES, "flags": flags, "cookie": cookie}
+        ret_fd = ffi.new(_RET_FD)
+        answer = _attach(ring.handle, fileno, ffi.new(_OPTIONS, fields), ret_fd)
         if answer < 0:
             raise answer_error(answer, "uc_fd_attach")
         self._handle: Any = ret_fd[0]
@@ -75,14 +81,14 @@ class Fd:
 
     def free(self) -> None:
         """Give the handle up; a descriptor still attached is given back without a record."""
-        handle, self._handle = self._handle, ffi.NULL
-        self.send = partial(_send, ffi.NULL)
+        handle, self._handle = self._handle, _NULL
+        self.send = partial(_send, _NULL)
         self._ring.fds.discard(self)
-        lib.uc_fd_free(handle)
+        _free(handle)
 
     def free_already(self) -> bool:
         """Tell whether free() was called."""
-        return bool(self._handle == ffi.NULL)
+        return bool(self._handle == _NULL)
 
     def recv_start(self) -> int:
         """Receive until told to stop."""

@@ -51,7 +51,8 @@ class Listener(RecordsOnly):
         self._context = copy_context()
         # A connection being wrapped: kept, so that an interrupt cannot lose or close it.
         self._wrapping: socket.socket | None = None
-        self._type = sock.type | socket.SOCK_NONBLOCK
+        # What accepted sockets are; read once, because socket's properties make an enum each time.
+        self._kind = (int(sock.family), sock.type | socket.SOCK_NONBLOCK, sock.proto)
         self._retry: Any = None
         fd, _ = loop._attach_socket(sock, self)
         self._fd: Fd | None = fd
@@ -91,7 +92,7 @@ class Listener(RecordsOnly):
             conn = self._wrapping = socket.socket.__new__(socket.socket)
         if conn.fileno() != fileno:
             # With the kind of socket known, no system call is needed to find it out.
-            conn.__init__(self._sock.family, self._type, self._sock.proto, fileno)  # type: ignore[misc]
+            conn.__init__(*self._kind, fileno)  # type: ignore[misc]
         handle = loop._internal_handle(self._connect, (conn,), self._context)
         loop._ready += (handle,)
         self._wrapping = None
