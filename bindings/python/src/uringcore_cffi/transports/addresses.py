@@ -14,18 +14,19 @@ _KNOWN_MAX = 4096
 
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
-_known: dict[bytes, Any] = {}
+KNOWN: dict[bytes, Any] = {}
+"""What decode() has answered so far, for who would save the call."""
 
 
 def decode(raw: bytes) -> Any:
     """Turn a struct sockaddr_in or sockaddr_in6 into what recvfrom() would return."""
     try:
-        return _known[raw]
+        return KNOWN[raw]
     except KeyError:
         address = _decode(raw)
-    if len(_known) >= _KNOWN_MAX:
-        _known.clear()
-    _known[raw] = address
+    if len(KNOWN) >= _KNOWN_MAX:
+        KNOWN.clear()
+    KNOWN[raw] = address
     return address
 
 

@@ -27,7 +27,7 @@ from uringcore_cffi._loop.compat import (
     hold_socket,
 )
 from uringcore_cffi._loop.endpoint import RecordsOnly
-from uringcore_cffi.transports.addresses import FAMILIES, decode
+from uringcore_cffi.transports.addresses import FAMILIES, KNOWN, decode
 from uringcore_cffi.transports.base import SocketOwner
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class DatagramTransport(RecordsOnly, SocketOwner, FlowControlMixin, asyncio.Data
         self._fd = loop._attach_datagrams(sock, self)
         hold_socket(sock)
         self._sock = sock
+        self._run = self._context.run
+        self._send_now: Callable[..., Any] = sock.send if self._connected else sock.sendto
         self._announce(self._start_reading, waiter)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
@@ -89,8 +91,26 @@ class DatagramTransport(RecordsOnly, SocketOwner, FlowControlMixin, asyncio.Data
 
     def on_record(self, following: int, kind: int, result: int, flags: int, offset: int) -> None:
         """Handle a datagram, room to send, or the end."""
+        loop = self._loop
         if kind == DATAGRAM:
-            self._on_datagram(following, result, flags, offset)
+            if flags & ENDED:
+                self._start_reading()
+            if result < 0:
+                self._deliver(following, self._protocol.error_received, result_error(result))
+                return
+            memory = loop._memory
+            start = offset - DATAGRAM_ADDRESS_BYTES
+            raw = memory[start : start + (flags >> 16)]
+            address = KNOWN.get(raw) or decode(raw)
+            data = memory[offset : offset + result]
+            deliver = self._protocol.datagram_received
+            if loop._direct:
+                # As _deliver(), without the call: every datagram would pay for it.
+                loop._cursor = following
+                if not self._closing:
+                    self._run(deliver, data, address)
+            else:
+                self._deliver(following, deliver, data, address)
         elif kind == POLL:
             self._send_queue(following)
         elif kind == CLOSED:
@@ -98,22 +118,13 @@ class DatagramTransport(RecordsOnly, SocketOwner, FlowControlMixin, asyncio.Data
         else:
             raise RuntimeError(f"unexpected record of kind {kind} for {self!r}")
 
-    def _on_datagram(self, following: int, result: int, flags: int, offset: int) -> None:
+    def _deliver(self, following: int, deliver: Callable[..., None], *args: Any) -> None:
+        """Call the protocol, now or behind what was ready before."""
         loop = self._loop
-        if flags & ENDED:
-            self._start_reading()
-        if result < 0:
-            args: tuple[Any, ...] = (result_error(result),)
-            deliver = self._protocol.error_received
-        else:
-            memory = loop._memory
-            start = offset - DATAGRAM_ADDRESS_BYTES
-            args = (memory[offset : offset + result], decode(memory[start : start + (flags >> 16)]))
-            deliver = self._protocol.datagram_received
         if loop._direct:
             loop._cursor = following
             if not self._closing:
-                self._context.run(deliver, *args)
+                self._run(deliver, *args)
         else:
             handle = loop._internal_handle(self._deliver_first, (), self._context)
             loop._ready += (handle,)
@@ -142,41 +153,54 @@ class DatagramTransport(RecordsOnly, SocketOwner, FlowControlMixin, asyncio.Data
         if self._conn_lost and (self._address or self._sock is None):
             self._write_in_vain()
             return
-        # Once it is closing, nobody will wait for room.
-        if not self._queue and (self._send(data, addr) or self._conn_lost):
-            return
+        if not self._queue:
+            try:
+                if self._connected:
+                    self._send_now(data)
+                else:
+                    self._send_now(data, addr)
+                return
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as exc:
+                # Once it is closing, nobody will wait for room.
+                if self._send_failed(exc) or self._conn_lost:
+                    return
         self._queue.append((bytes(data), addr))
         self._queue_bytes += len(data) + _HEADER_BYTES
         self._wait_for_room()
         self._maybe_pause_protocol()
 
-    def _send(self, data: Any, addr: Any) -> bool:
-        """Send one datagram, or report why that is impossible; False: there is no room."""
-        assert self._sock is not None
-        try:
-            if self._connected:
-                self._sock.send(data)
-            else:
-                self._sock.sendto(data, addr)
-        except (BlockingIOError, InterruptedError):
+    def _send_failed(self, exc: BaseException) -> bool:
+        """Report why a datagram could not be sent; False: there is no room."""
+        if isinstance(exc, (BlockingIOError, InterruptedError)):
             return False
-        except OSError as exc:
+        if isinstance(exc, OSError):
             self._protocol.error_received(exc)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as exc:
+        else:
             self._fatal_error(exc, "Fatal write error on datagram transport")
         return True
 
     def _send_waiting(self, data: bytes, addr: Any) -> bool:
-        """As _send(), but error_received() that raises must not stop those that wait behind."""
+        """Send what waited, or report; False: there is no room.
+
+        error_received() that raises must not stop those that wait behind.
+        """
         try:
-            return self._send(data, addr)
+            try:
+                if self._connected:
+                    self._send_now(data)
+                else:
+                    self._send_now(data, addr)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as exc:
+                return self._send_failed(exc)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
             self._report(exc, "protocol.error_received() failed")
-            return True
+        return True
 
     def _wait_for_room(self) -> None:
         assert self._fd is not None
@@ -229,12 +253,11 @@ class DatagramTransport(RecordsOnly, SocketOwner, FlowControlMixin, asyncio.Data
     def forked(self) -> None:
         """Die quietly in a child: nothing more is sent there in the parent's name."""
         super().forked()
-        self._send = _send_nothing  # type: ignore[method-assign]
+        self._send_now = _send_nothing
 
 
-def _send_nothing(data: Any, addr: Any) -> bool:
+def _send_nothing(*_: Any) -> None:
     """Stand in for sending, in a forked child."""
-    return True
 
 
 class _Empty(bytes):
