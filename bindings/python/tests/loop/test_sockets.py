@@ -152,6 +152,54 @@ def test_the_middle_one_of_several_receivers_can_be_cancelled(loop, pair):
     loop.run_until_complete(main())
 
 
+def test_what_is_there_is_had_without_a_turn(loop, pair):
+    """Also when a receive through the ring has emptied the socket before."""
+    ours, peer = pair
+
+    async def main():
+        receiving = loop.create_task(loop.sock_recv(ours, 100))
+        await turns(2)
+        peer.sendall(b"one")
+        assert await receiving == b"one"
+        peer.sendall(b"two")
+        with pytest.raises(StopIteration) as done:
+            loop.sock_recv(ours, 100).send(None)
+        assert done.value.value == b"two"
+
+    loop.run_until_complete(main())
+
+
+def test_after_a_short_receive_all_other_ways_to_receive_still_work(loop, pair):
+    ours, peer = pair
+
+    async def empty_it():
+        receiving = loop.create_task(loop.sock_recv(ours, 100))
+        await turns(2)
+        peer.sendall(b"short")
+        assert await receiving == b"short"
+
+    async def main():
+        await empty_it()
+        assert await loop.sock_recv(ours, 0) == b""
+        with pytest.raises(ValueError, match="negative buffersize"):
+            await loop.sock_recv(ours, -1)
+        peer.sendall(b"abcdef")
+        assert await loop.sock_recv(ours, 2) == b"ab"
+        assert ours.recv(1) == b"c"
+        room = bytearray(2)
+        assert await loop.sock_recv_into(ours, room) == 2
+        assert room == b"de"
+        with pytest.raises(TypeError):
+            await loop.sock_recv_into(ours, b"read-only")
+        assert await loop.sock_recv(ours, 100) == b"f"
+        await empty_it()
+        peer.shutdown(socket.SHUT_WR)
+        assert await loop.sock_recv(ours, 100) == b""
+        assert await loop.sock_recv(ours, 100) == b""
+
+    loop.run_until_complete(main())
+
+
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_sendall_sends_everything(loop, pair, kind):
     """16 MiB through a small socket, byte for byte, whatever holds the bytes."""
