@@ -181,7 +181,7 @@ def test_after_a_short_receive_all_other_ways_to_receive_still_work(loop, pair):
     async def main():
         await empty_it()
         assert await loop.sock_recv(ours, 0) == b""
-        with pytest.raises(ValueError, match="negative buffersize"):
+        with pytest.raises(ValueError, match="negative"):
             await loop.sock_recv(ours, -1)
         peer.sendall(b"abcdef")
         assert await loop.sock_recv(ours, 2) == b"ab"
