@@ -14,20 +14,22 @@ _KNOWN_MAX = 4096
 
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
-KNOWN: dict[bytes, Any] = {}
-"""What decode() has answered so far, for who would save the call."""
 
+class _Addresses(dict[bytes, Any]):
+    """By struct sockaddr_in or sockaddr_in6: what recvfrom() would return.
 
-def decode(raw: bytes) -> Any:
-    """Turn a struct sockaddr_in or sockaddr_in6 into what recvfrom() would return."""
-    try:
-        return KNOWN[raw]
-    except KeyError:
+    What was asked for before is found without a call of a Python function.
+    """
+
+    def __missing__(self, raw: bytes) -> Any:
         address = _decode(raw)
-    if len(KNOWN) >= _KNOWN_MAX:
-        KNOWN.clear()
-    KNOWN[raw] = address
-    return address
+        if len(self) >= _KNOWN_MAX:
+            self.clear()
+        self[raw] = address
+        return address
+
+
+ADDRESSES = _Addresses()
 
 
 def _decode(raw: bytes) -> Any:

@@ -27,7 +27,7 @@ from uringcore_cffi._loop.compat import (
     hold_socket,
 )
 from uringcore_cffi._loop.endpoint import RecordsOnly
-from uringcore_cffi.transports.addresses import FAMILIES, KNOWN, decode
+from uringcore_cffi.transports.addresses import ADDRESSES, FAMILIES
 from uringcore_cffi.transports.base import SocketOwner
 
 if TYPE_CHECKING:
@@ -100,8 +100,7 @@ class DatagramTransport(RecordsOnly, SocketOwner, FlowControlMixin, asyncio.Data
                 return
             memory = loop._memory
             start = offset - DATAGRAM_ADDRESS_BYTES
-            raw = memory[start : start + (flags >> 16)]
-            address = KNOWN.get(raw) or decode(raw)
+            address = ADDRESSES[memory[start : start + (flags >> 16)]]
             data = memory[offset : offset + result]
             deliver = self._protocol.datagram_received
             if loop._direct:
