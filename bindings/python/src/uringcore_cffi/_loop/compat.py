@@ -17,6 +17,8 @@ Modules and functions
     trsock.TransportSocket             all   what get_extra_info("socket") answers
     selector_events._SelectorDatagramTransport   all   datagrams over add_reader()
     sslproto.SSLProtocol               all   TLS; a timeout for the shutdown from 3.11 on
+    sslproto.SSLProtocolState, SSLAgainErrors    3.11 and later, with the SSLProtocol that
+                                             TLSProtocol builds on
     unix_events._UnixSelectorEventLoop           all   its functions for Unix sockets
     unix_events._UnixReadPipeTransport, _UnixWritePipeTransport, _UnixSubprocessTransport  all
     unix_events.ThreadedChildWatcher   3.9 to 3.13, _ThreadedChildWatcher from 3.14 on
@@ -45,6 +47,14 @@ Transports and protocols: members used
                                   _call_connection_lost()                           all
     _UnixSubprocessTransport      _process_exited(), _wait()                        all
     SSLProtocol                   _app_transport                                    all
+                                  _ssl_buffer, _ssl_buffer_view, max_size, _incoming, _outgoing,
+                                  _sslobj, _state, _write_backlog, _write_buffer_size,
+                                  _ssl_writing_paused, _app_writing_paused, _app_protocol,
+                                  _outgoing_low_water, _outgoing_high_water, _transport,
+                                  _do_read(), _do_read__copied(), _write_appdata(),
+                                  _process_outgoing(), _control_app_writing(),
+                                  _call_eof_received(), _start_shutdown(), _fatal_error()
+                                                                        3.11 and later
 
 Server
     _attach(), _detach()                    3.9 to 3.12
@@ -96,6 +106,9 @@ TransportSocket: Any = trsock.TransportSocket
 FlowControlMixin: Any = _transports._FlowControlMixin
 SelectorDatagramTransport: Any = _selector_events._SelectorDatagramTransport
 SSLProtocol: Any = _sslproto.SSLProtocol
+# None where SSLProtocol is of the old form.
+SSL_WRAPPED: Any = getattr(getattr(_sslproto, "SSLProtocolState", None), "WRAPPED", None)
+SSL_AGAIN: Any = getattr(_sslproto, "SSLAgainErrors", ())
 UnixSelectorEventLoop: Any = _unix_events._UnixSelectorEventLoop
 ReadPipeTransport: Any = _unix_events._UnixReadPipeTransport
 WritePipeTransport: Any = _unix_events._UnixWritePipeTransport

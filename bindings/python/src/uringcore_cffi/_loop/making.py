@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from uringcore_cffi._loop.compat import (
     ReadPipeTransport,
-    SSLProtocol,
     UnixSelectorEventLoop,
     WritePipeTransport,
 )
 from uringcore_cffi.transports.datagram import make_datagram_transport
 from uringcore_cffi.transports.stream import SocketTransport
+from uringcore_cffi.transports.tls import TLSProtocol
 
 if TYPE_CHECKING:
     import asyncio
@@ -70,7 +70,7 @@ class MakingMethods:
     ) -> Any:
         """Put asyncio's TLS between a new transport and the protocol; return what it talks to."""
         self._ensure_fd_no_transport(rawsock)
-        tls = SSLProtocol(
+        tls = TLSProtocol(
             self, protocol, sslcontext, waiter, server_side, server_hostname, **timeouts
         )
         SocketTransport(self, rawsock, tls, extra=extra, server=server)  # type: ignore[arg-type]

@@ -33,6 +33,7 @@ from uringcore_cffi._loop.compat import (
 )
 from uringcore_cffi.transports.base import SocketOwner
 from uringcore_cffi.transports.reading import ReadSide
+from uringcore_cffi.transports.tls import TLSProtocol
 from uringcore_cffi.transports.writing import REFERENCE_BYTES, WriteSide
 
 if TYPE_CHECKING:
@@ -105,7 +106,9 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
             self._hand_over_pause(protocol)
         self._protocol: Any = protocol
         self._protocol_connected = True
-        self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
+        self._buffered = isinstance(protocol, asyncio.BufferedProtocol) and not isinstance(
+            protocol, TLSProtocol
+        )
         self._choose_receiver()
 
     # The endpoint
