@@ -111,6 +111,7 @@ static void deliver_payload(uc_fd *fd, const struct payload *payload)
         event->buffer = token;
     }
     uci_ring_take_back_later(fd->ring, token);
+    fd->ring->batch_bytes += payload->length;
     if (fd->turn != fd->ring->turn) {
         fd->turn = fd->ring->turn;
         fd->turn_bytes = 0;
@@ -240,7 +241,10 @@ void uci_flow_complete_read(uc_fd *fd, const struct uci_completion *completion)
     payload = payload_of(fd, completion);
     input = input_of(fd, completion);
     uci_flow_end_wait(fd, completion->result);
-    fd->ring->stats.no_buffers += completion->result == -ENOBUFS;
+    if (completion->result == -ENOBUFS) {
+        fd->ring->stats.no_buffers++;
+        fd->ring->ran_out = true;
+    }
     if (fd->life > UC_FD_HALF_CLOSED) {
         drop(fd, &payload, completion->result);
         return;

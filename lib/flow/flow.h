@@ -3,6 +3,7 @@
  *
  *   road 1   submit_fd.c, submit_send.c, submit_op.c   public functions: change state, queue
  *            submit.c                                  once per turn: queues become operations
+ *            provide.c                                 and buffers go to the kernel
  *            await.c                                   a wait for data, on both roads
  *   road 2   complete.c                                a completion finds its descriptor or slot
  *            complete_read.c, complete_accept.c, complete_write.c
@@ -19,6 +20,11 @@ int uci_flow_flush(uc_ring *ring);                      /* arm everything that w
 void uci_flow_arm_later(uc_fd *fd);                     /* ... of this one, at the next flush */
 int uci_flow_cancel(uc_ring *ring, uint64_t user_data); /* ask for it to end */
 void uci_flow_cancel_lane(uc_fd *fd, enum uci_lane lane);
+
+/* provide.c */
+bool uci_flow_may_provide(
+    const uc_ring *ring);             /* the kernel chooses buffers; not of a single one */
+void uci_flow_provide(uc_ring *ring); /* let it have as many as it should */
 
 /* await.c */
 void uci_flow_prepare_wait(uc_fd *fd, struct uci_operation *operation);

@@ -11,8 +11,6 @@
 
 #include "flow/flow.h"
 
-#define PROVIDED_SPARE 8
-
 static const uint8_t lane_of_kind[] = {
     [UCI_KIND_RECV] = UCI_LANE_READ,  [UCI_KIND_ACCEPT] = UCI_LANE_READ,
     [UCI_KIND_SEND] = UCI_LANE_WRITE, [UCI_KIND_CONNECT] = UCI_LANE_WRITE,
@@ -125,12 +123,6 @@ static int prepare_message(uc_fd *fd, struct uci_operation *operation)
     return 0;
 }
 
-/* Whether the kernel chooses buffers; not of a single one, which others may need. */
-static bool may_provide(const uc_ring *ring)
-{
-    return (ring->backend->features & UC_FEATURE_BUFFER_RING) && ring->pool->max > 1;
-}
-
 /* A buffer of our choice, when there may be data for it. */
 static int choose_buffer(uc_fd *fd, struct uci_operation *operation)
 {
@@ -159,7 +151,7 @@ static int prepare_receive(uc_fd *fd, struct uci_operation *operation)
     bool multishot = uses(fd, UC_FEATURE_MULTISHOT_RECV) && !fd->once_bytes;
     int r;
 
-    if (may_provide(ring) && (multishot || !datagram)) {
+    if (uci_flow_may_provide(ring) && (multishot || !datagram)) {
         if (!ring->provided)
             return -ENOBUFS;
         operation->shape = UCI_OPERATION_PROVIDED | (multishot ? UCI_OPERATION_MULTISHOT : 0);
@@ -264,32 +256,13 @@ static int arm_poll(uc_fd *fd)
     return arm(fd, UCI_KIND_POLL, &operation);
 }
 
-/* Let the kernel have a buffer for each descriptor and a few to spare. More would only make the
- * memory that a burst goes through larger than the cache; running out costs one re-arming. */
-static void provide(uc_ring *ring)
-{
-    uint32_t wanted = ring->attached_count + PROVIDED_SPARE, max = ring->pool->max, buffer;
-
-    if (!may_provide(ring))
-        return;
-    /* Not all: some operations and leases choose a buffer themselves. */
-    max -= (max + 3) / 4;
-    if (wanted > max)
-        wanted = max;
-    while (ring->provided < wanted && uci_pool_can_take(ring->pool) &&
-           uci_pool_take(ring->pool, &buffer) == 0) {
-        ring->backend->table->provide(ring->backend, buffer);
-        ring->provided++;
-    }
-}
-
 int uci_flow_flush(uc_ring *ring)
 {
     struct uci_link batch;
     int r = 0;
 
     ring->starved = false;
-    provide(ring);
+    uci_flow_provide(ring);
     uci_list_take(&batch, &ring->waiting);
     while (!uci_list_is_empty(&batch)) {
         uc_fd *fd = UCI_CONTAINER(batch.next, uc_fd, waiting);

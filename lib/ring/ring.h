@@ -61,11 +61,15 @@ struct uc_ring {
     uint32_t last_count;
     uint64_t *batch; /* tokens of buffers in the records of this turn, taken back at the next */
     uint32_t batch_count;          /* at most the pool's buffers */
+    uint64_t batch_bytes;          /* of payload in them */
+    uint64_t mean_payload;         /* bytes in one, in the last turn that had any */
     struct uci_completion *parked; /* reaped between turns, carried through at the next */
     uint32_t parked_count, parked_capacity;
 
-    uint32_t provided; /* buffers that the kernel can choose from */
-    bool starved;      /* a receive could not be armed for want of a buffer */
+    uint32_t provided;      /* buffers that the kernel can choose from */
+    uint32_t more_provided; /* how many more than at first it may have, because they ran out */
+    bool ran_out;           /* since they were last handed over */
+    bool starved;           /* a receive could not be armed for want of a buffer */
 
     struct uci_wake wake;
     atomic_int embed_fd; /* uc_ring_event_fd(); -1: not asked for */

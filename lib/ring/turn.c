@@ -63,8 +63,11 @@ int uci_ring_reserve_records(uc_ring *ring, uint32_t completions, uint32_t more_
  * arrives in them can be one record. */
 static void take_back(uc_ring *ring)
 {
+    if (ring->batch_count)
+        ring->mean_payload = ring->batch_bytes / ring->batch_count;
     while (ring->batch_count)
         uci_pool_recycle_token(ring->pool, ring->batch[--ring->batch_count]);
+    ring->batch_bytes = 0;
 }
 
 static int begin(uc_ring *ring, struct uc_event *events, uint32_t max)

@@ -9,7 +9,7 @@ import select
 import pytest
 
 from uringcore_cffi._handles.events import CLOSED, RECV
-from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, SEND_REFERENCE, Fd, keep_alive
+from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, SEND_REFERENCE, Fd, pin
 
 SECOND = 1_000_000_000
 
@@ -74,7 +74,7 @@ def test_a_close_sends_what_is_queued_and_keeps_the_socket(ring, pair):
     fd = Fd(ring, one.fileno(), 9)
     assert fd.send(b"hello ", 6, 0) == 6
     data = b"world" * 10_000
-    pinned = keep_alive(data)
+    pinned = pin(data)
     assert fd.send(pinned, len(data), SEND_REFERENCE) == 6 + len(data)
     assert fd.queued_bytes() == fd.status().queued_bytes == 6 + len(data)
     assert fd.close(CLOSE_KEEP) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
@@ -27,6 +28,9 @@ _poll_stop = lib.uc_fd_poll_stop
 _close = lib.uc_fd_close
 _attach = lib.uc_fd_attach
 _free = lib.uc_fd_free
+
+# CPython's bytes never move, and cffi passes a pointer into them.
+_BYTES_STAY = sys.implementation.name == "cpython"
 
 _NULL = ffi.NULL
 _OPTIONS = ffi.typeof("struct uc_fd_options *")
@@ -143,6 +147,6 @@ class Fd:
         return FdStatus(**{name: getattr(status, name) for name in FdStatus.__dataclass_fields__})
 
 
-def keep_alive(data: bytes) -> Any:
-    """Return an object that pins the memory of ``data`` and can be passed to send()."""
-    return ffi.from_buffer(data)
+def pin(data: bytes) -> Any:
+    """Return what keeps the memory of ``data`` in its place and can be passed to send()."""
+    return data if _BYTES_STAY else ffi.from_buffer(data)

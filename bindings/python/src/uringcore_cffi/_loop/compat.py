@@ -140,6 +140,15 @@ else:
     set_policy = asyncio.set_event_loop_policy
 
 
+def is_tcp(sock: socket.socket) -> bool:
+    """Tell whether set_nodelay() would do something; each look at a property makes an enum."""
+    return (
+        sock.family in (socket.AF_INET, socket.AF_INET6)
+        and sock.type == socket.SOCK_STREAM
+        and sock.proto == socket.IPPROTO_TCP
+    )
+
+
 def attach_to_server(server: Any, transport: Any) -> None:
     """Tell a server that a transport is one of its connections."""
     if SERVER_KNOWS_CLIENTS:

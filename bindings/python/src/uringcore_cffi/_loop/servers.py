@@ -21,6 +21,7 @@ from uringcore_cffi._loop.compat import (
     TLS_TIMEOUTS,
     TransportSocket,
     UnixSelectorEventLoop,
+    is_tcp,
 )
 from uringcore_cffi._loop.endpoint import RecordsOnly
 from uringcore_cffi.transports.stream import SocketTransport
@@ -53,6 +54,7 @@ class Listener(RecordsOnly):
         self._wrapping: socket.socket | None = None
         # What accepted sockets are; read once, because socket's properties make an enum each time.
         self._kind = (int(sock.family), sock.type | socket.SOCK_NONBLOCK, sock.proto)
+        self._is_tcp = is_tcp(sock)
         self._retry: Any = None
         fd, _ = loop._attach_socket(sock, self)
         self._fd: Fd | None = fd
@@ -109,7 +111,7 @@ class Listener(RecordsOnly):
         try:
             protocol = self._protocol_factory()
             if self._tls is None:
-                SocketTransport(loop, conn, protocol, server=server)
+                SocketTransport(loop, conn, protocol, server=server, is_tcp=self._is_tcp)
             else:
                 self._connect_tls(conn, protocol, server)
         except (SystemExit, KeyboardInterrupt):

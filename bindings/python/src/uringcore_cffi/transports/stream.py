@@ -22,7 +22,15 @@ import socket
 from typing import TYPE_CHECKING, Any, Callable
 
 from uringcore_cffi._ffi.errors import result_error
-from uringcore_cffi._handles.events import CLOSED, POLL, RECV, SEND_FAILED, SENT, SHUTDOWN
+from uringcore_cffi._handles.events import (
+    CLOSED,
+    LOW_WATER,
+    POLL,
+    RECV,
+    SEND_FAILED,
+    SENT,
+    SHUTDOWN,
+)
 from uringcore_cffi._handles.fd import CLOSE_KEEP
 from uringcore_cffi._loop.compat import (
     SENDFILE_TRY_NATIVE,
@@ -58,8 +66,12 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
         waiter: asyncio.Future[None] | None = None,
         extra: dict[str, Any] | None = None,
         server: Any = None,
+        is_tcp: bool | None = None,
     ) -> None:
-        """Take over ``sock``: connected, non-blocking. Calls into the protocol come later."""
+        """Take over ``sock``: connected, non-blocking. Calls into the protocol come later.
+
+        ``is_tcp``: None is for who does not know.
+        """
         super().__init__(extra, loop)  # type: ignore[call-arg]
         self.receive: Callable[[bytes], Any] | None = None
         self._buffered = False
@@ -76,7 +88,10 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
         self._hold_references = False
         self._sendfile_waiter = None
         self._begin_life(loop, sock, protocol)
-        set_nodelay(sock)
+        if is_tcp is None:
+            set_nodelay(sock)
+        elif is_tcp:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if server is not None:
             # First of all: it refuses when it was closed in the meantime.
             attach_to_server(server, self)
@@ -109,16 +124,22 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
         self._buffered = isinstance(protocol, asyncio.BufferedProtocol) and not isinstance(
             protocol, TLSProtocol
         )
-        self._choose_receiver()
+        if self._made:  # else it is done when receiving starts
+            self._choose_receiver()
 
     # The endpoint
 
     def on_record(self, following: int, kind: int, result: int, flags: int, offset: int) -> None:
         """Handle a record that is not plain data for data_received()."""
-        if kind == RECV:
+        if kind == SENT:
+            if flags & LOW_WATER:
+                self._on_low_water()
+            self._loop._cursor = following
+            # After the commit: letting go twice would let go of what the kernel still reads.
+            if not self._hold_references:
+                del self._references[:result]
+        elif kind == RECV:
             self._on_recv(following, result, offset)
-        elif kind == SENT:
-            self._on_sent(following, result, flags)
         elif kind == CLOSED:
             self._on_closed(following, result)
         elif kind == SEND_FAILED:

@@ -24,78 +24,76 @@ from uringcore_cffi._loop.compat import SSL_AGAIN, SSL_WRAPPED, SSLProtocol
 # The largest plaintext of a record (RFC 8446, section 5.1).
 _RECORD_BYTES = 16 * 1024
 
-if SSL_WRAPPED is None:
-    TLSProtocol = SSLProtocol
-else:
 
-    class TLSProtocol(SSLProtocol):  # type: ignore[misc]
-        """Between a transport of encrypted bytes and the program's protocol."""
+class _StraightSSLProtocol(SSLProtocol):  # type: ignore[misc]
+    """Between a transport of encrypted bytes and the program's protocol."""
 
-        max_size = _RECORD_BYTES
+    max_size = _RECORD_BYTES
 
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            # Made anew by get_buffer(), should anybody ask.
-            self._ssl_buffer = bytearray()
-            self._ssl_buffer_view = memoryview(self._ssl_buffer)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Made anew by get_buffer(), should anybody ask.
+        self._ssl_buffer = bytearray()
+        self._ssl_buffer_view = memoryview(self._ssl_buffer)
 
-        def data_received(self, data: bytes) -> None:
-            """Take encrypted bytes."""
-            self._incoming.write(data)
-            if self._state is SSL_WRAPPED:
-                self._do_read()
-            else:
-                self.buffer_updated(0)  # the handshake, or the end
+    def data_received(self, data: bytes) -> None:
+        """Take encrypted bytes."""
+        self._incoming.write(data)
+        if self._state is SSL_WRAPPED:
+            self._do_read()
+        else:
+            self.buffer_updated(0)  # the handshake, or the end
 
-        def _do_read__copied(self) -> None:
-            read, incoming = self._sslobj.read, self._incoming
-            chunks = []
-            chunk = b"none yet"
+    def _do_read__copied(self) -> None:
+        read, incoming = self._sslobj.read, self._incoming
+        chunks = []
+        chunk = b"none yet"
+        try:
+            while True:
+                chunk = read(_RECORD_BYTES)
+                if not chunk:
+                    break
+                chunks.append(chunk)
+                # A record that did not fit into one read goes on in the next.
+                if not incoming.pending and len(chunk) < _RECORD_BYTES:
+                    break
+        except SSL_AGAIN:
+            pass
+        if chunks:
+            self._app_protocol.data_received(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        if not chunk:  # close_notify
+            self._call_eof_received()
+            self._start_shutdown()
+
+    def _write_appdata(self, list_of_data: Sequence[Any]) -> None:
+        if self._state is not SSL_WRAPPED or self._write_backlog or len(list_of_data) != 1:
+            super()._write_appdata(list_of_data)
+            return
+        (data,) = list_of_data
+        try:
             try:
-                while True:
-                    chunk = read(_RECORD_BYTES)
-                    if not chunk:
-                        break
-                    chunks.append(chunk)
-                    # A record that did not fit into one read goes on in the next.
-                    if not incoming.pending and len(chunk) < _RECORD_BYTES:
-                        break
+                count = self._sslobj.write(data)
             except SSL_AGAIN:
-                pass
-            if chunks:
-                self._app_protocol.data_received(
-                    chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                )
-            if not chunk:  # close_notify
-                self._call_eof_received()
-                self._start_shutdown()
-
-        def _write_appdata(self, list_of_data: Sequence[Any]) -> None:
-            if self._state is not SSL_WRAPPED or self._write_backlog or len(list_of_data) != 1:
-                super()._write_appdata(list_of_data)
+                count = 0
+            if count >= len(data):
+                self._process_outgoing()
                 return
-            (data,) = list_of_data
-            try:
-                try:
-                    count = self._sslobj.write(data)
-                except SSL_AGAIN:
-                    count = 0
-                if count >= len(data):
-                    self._process_outgoing()
-                    return
-            except Exception as exc:
-                self._fatal_error(exc, "Fatal error on SSL protocol")
-                return
-            super()._write_appdata((data[count:],))
+        except Exception as exc:
+            self._fatal_error(exc, "Fatal error on SSL protocol")
+            return
+        super()._write_appdata((data[count:],))
 
-        def _process_outgoing(self) -> None:
-            outgoing = self._outgoing
-            if not self._ssl_writing_paused and outgoing.pending:
-                self._transport.write(outgoing.read())
-            # As _control_app_writing(), which is called only if it has something to do.
-            size = outgoing.pending + self._write_buffer_size
-            if self._app_writing_paused:
-                if size <= self._outgoing_low_water:
-                    self._control_app_writing()
-            elif size >= self._outgoing_high_water:
+    def _process_outgoing(self) -> None:
+        outgoing = self._outgoing
+        if not self._ssl_writing_paused and outgoing.pending:
+            self._transport.write(outgoing.read())
+        # As _control_app_writing(), which is called only if it has something to do.
+        size = outgoing.pending + self._write_buffer_size
+        if self._app_writing_paused:
+            if size <= self._outgoing_low_water:
                 self._control_app_writing()
+        elif size >= self._outgoing_high_water:
+            self._control_app_writing()
+
+
+TLSProtocol: Any = SSLProtocol if SSL_WRAPPED is None else _StraightSSLProtocol

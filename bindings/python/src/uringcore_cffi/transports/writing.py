@@ -15,8 +15,7 @@ from contextvars import Context
 from typing import Any, Callable
 
 from uringcore_cffi._ffi.errors import GONE, answer_error, check_answer
-from uringcore_cffi._handles.events import LOW_WATER
-from uringcore_cffi._handles.fd import SEND_REFERENCE, Fd, keep_alive
+from uringcore_cffi._handles.fd import SEND_REFERENCE, Fd, pin
 from uringcore_cffi.transports.flow_control import FlowControl
 
 # From this size on, bytes are passed to the kernel where they are instead of being copied.
@@ -58,6 +57,8 @@ class WriteSide(FlowControl):
 
     def _write_otherwise(self, data: Any) -> int:
         """Write what is not a small bytes object, or complain; return as send() does, or 0."""
+        if data.__class__ is bytes and len(data) >= self._copy_below > 0:
+            return self._send_reference(data)
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(
                 f"data argument must be a bytes-like object, not {type(data).__name__!r}"
@@ -71,18 +72,16 @@ class WriteSide(FlowControl):
         if self._conn_lost:
             self._write_in_vain()
             return 0
-        if isinstance(data, bytes) and len(data) >= REFERENCE_BYTES:
-            return self._send_reference(data)
         if not isinstance(data, bytes):
             # The kernel may read later than the caller changes it.
             data = bytes(data)
-            if len(data) >= REFERENCE_BYTES:
-                return self._send_reference(data)
+        if len(data) >= REFERENCE_BYTES:
+            return self._send_reference(data)
         return self._send(data, len(data), 0)
 
     def _send_reference(self, data: bytes) -> int:
         """Send without copying: the object is kept until the kernel has let go of its memory."""
-        pointer = keep_alive(data)
+        pointer = pin(data)
         references = self._references
         references += (pointer,)
         try:
@@ -113,17 +112,13 @@ class WriteSide(FlowControl):
             raise RuntimeError("Cannot call writelines() after write_eof()")
         self.write(b"".join(list_of_data))
 
-    def _on_sent(self, following: int, result: int, flags: int) -> None:
-        loop = self._loop
-        if flags & LOW_WATER and self._protocol_paused:
+    def _on_low_water(self) -> None:
+        """Let who was stopped at the high water mark go on. May be done again."""
+        if self._protocol_paused:
+            loop = self._loop
             handle = loop._internal_handle(self._resume_protocol, (), self._context)
             loop._ready += (handle,)
-        if flags & LOW_WATER:
-            self._wake_sendfile()
-        loop._cursor = following
-        # After the commit: letting go twice would let go of what the kernel still reads.
-        if not self._hold_references:
-            del self._references[:result]
+        self._wake_sendfile()
 
     # While the loop sends a file (see _loop/sendfile.py) nothing can be written.
 
