@@ -63,7 +63,17 @@ struct uc_ring_options {
     uint32_t sqpoll_cpu;     /* 1 + the CPU that the kernel thread stays on; 0: any. Where it is
                                 refused UC_SQPOLL_TRY goes without and says so */
     uint32_t restriction;    /* UC_RESTRICT_* */
+    uint32_t busy_poll_us;   /* how long a wait looks for completions before it sleeps: 0 (not at
+                                all) to 1000; see below */
+    uint32_t reserved;       /* 0 */
 };
+
+/* Busy polling. Being woken costs more than a short wait: where answers come within microseconds
+ * (one connection and a quick peer), looking for them is faster and takes less CPU time. It is
+ * adaptive: waits that find nothing soon stop looking and try only now and then. It is off unless
+ * asked for, because it takes a CPU from others for up to busy_poll_us at a time. Only io_uring has
+ * it; on epoll the option changes nothing. A signal handler that runs meanwhile does not end the wait:
+ * as ever, let it call uc_ring_wake(). */
 
 struct uc_ring_info {
     uint32_t size;              /* sizeof(struct uc_ring_info), set by the caller */
@@ -94,6 +104,8 @@ struct uc_ring_stats {
     uint64_t wakeups;        /* uc_ring_wake() calls that interrupted a wait */
     uint64_t attached;       /* descriptors attached now */
     uint64_t rehomed;        /* moves to another thread with operations in flight */
+    uint64_t busy_polls;     /* waits that looked for completions first */
+    uint64_t busy_poll_hits; /* and found some */
 };
 
 /**

@@ -112,6 +112,9 @@ struct uci_backend_table {
      * unless that would bring completions); if @wait, until a completion is there or @timeout_ns is over
      * (negative: for ever). 0 or negative; -ETIME is 0. */
     int (*enter)(struct uci_backend *backend, bool wait, int64_t timeout_ns);
+    /* Whether an enter() that does not wait, or reap(), would bring a completion, as far as shared
+     * memory tells. NULL: nothing tells. */
+    bool (*has_news)(const struct uci_backend *backend);
     /* As enter() without waiting, but return when the kernel has taken everything, so that a number
      * closed after it reaches no operation submitted before; -EAGAIN when it did not in time. NULL:
      * enter() does that. */

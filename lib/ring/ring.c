@@ -11,6 +11,7 @@
 #define SQ_ENTRIES_MAX 32768
 #define CQ_ENTRIES_MAX 65536
 #define SQPOLL_IDLE_DEFAULT_MS 1000
+#define BUSY_POLL_US_MAX 1000
 
 static int read_options(const struct uc_ring_options *given, struct uc_ring_options *options)
 {
@@ -33,6 +34,7 @@ static int read_options(const struct uc_ring_options *given, struct uc_ring_opti
     CHECK_ARG(options->cq_entries >= options->sq_entries);
     CHECK_ARG(options->sqpoll || !options->sqpoll_cpu);
     CHECK_ARG(options->restriction <= UC_RESTRICT_NETWORK);
+    CHECK_ARG(options->busy_poll_us <= BUSY_POLL_US_MAX && !options->reserved);
     if (options->sqpoll_idle_ms == 0)
         options->sqpoll_idle_ms = SQPOLL_IDLE_DEFAULT_MS;
     return 0;
@@ -108,6 +110,7 @@ static int open_parts(uc_ring *ring, const struct uc_ring_options *options)
         .features_off = options->features_off,
         .pool = ring->pool,
     };
+    ring->busy_poll.budget_ns = options->busy_poll_us * UINT64_C(1000);
     ring->batch = calloc(ring->pool->max, sizeof(*ring->batch));
     r = ring->batch ? uci_wake_init(ring) : -ENOMEM;
     return r < 0 ? r : open_backend(ring);

@@ -13,6 +13,7 @@
 #include "fd/fd.h"
 #include "fork/fork.h"
 #include "pool/pool.h"
+#include "ring/busy_poll.h"
 #include "ring/events.h"
 #include "slot/slot.h"
 
@@ -71,6 +72,7 @@ struct uc_ring {
     bool ran_out;           /* since they were last handed over */
     bool starved;           /* a receive could not be armed for want of a buffer */
 
+    struct uci_busy_poll busy_poll;
     struct uci_wake wake;
     atomic_int embed_fd; /* uc_ring_event_fd(); -1: not asked for */
 

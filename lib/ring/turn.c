@@ -138,6 +138,10 @@ static int take_turn(uc_ring *ring, int64_t timeout_ns)
             return r;
         limit = has_news(ring) ? 0 : wait_limit(ring, left);
         waited_fully = limit != 0 && limit == left;
+        r = limit ? uci_busy_poll(ring, &limit) : 0;
+        if (r < 0)
+            return r;
+        waited_fully = waited_fully && limit;
         r = uci_ring_enter(ring, limit != 0, limit);
         if (r < 0)
             return r;

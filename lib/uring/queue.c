@@ -83,6 +83,16 @@ int uci_uring_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns)
     return r;
 }
 
+bool uci_uring_has_news(const struct uci_backend *backend)
+{
+    const struct uci_uring *uring = (const struct uci_uring *)backend;
+    const struct io_uring_cq *cq = &uring->ring.cq;
+
+    if (*cq->khead != io_uring_smp_load_acquire(cq->ktail) || has_overflown(uring))
+        return true;
+    return (uring->setup_flags & IORING_SETUP_TASKRUN_FLAG) && kernel_has_news(uring);
+}
+
 static void prepare_recv(struct uci_uring *uring, struct io_uring_sqe *sqe,
                          const struct uci_operation *o)
 {

@@ -278,6 +278,7 @@ const struct uci_backend_table uci_backend_uring = {
     .enable = uring_enable,
     .submit = uci_uring_submit,
     .enter = uci_uring_enter,
+    .has_news = uci_uring_has_news,
     .hand_over = uci_uring_hand_over,
     .reap = uci_uring_reap,
     .provide = uci_uring_provide,

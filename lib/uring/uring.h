@@ -66,5 +66,6 @@ uint32_t uci_uring_pending(const struct uci_uring *uring); /* entries that nobod
 uint8_t uci_uring_opcode(uint8_t op);                      /* IORING_OP_* of a UCI_OP_* */
 int uci_uring_submit(struct uci_backend *backend, const struct uci_operation *operation);
 int uci_uring_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns);
+bool uci_uring_has_news(const struct uci_backend *backend);
 uint32_t uci_uring_reap(struct uci_backend *backend, struct uci_completion *completions,
                         uint32_t max);

@@ -57,6 +57,8 @@ static void ring_options_are_checked(void **state)
     REFUSED(sqpoll_cpu, 1); /* of no kernel thread */
     REFUSED(restriction, 2);
     REFUSED(backend, 3);
+    REFUSED(busy_poll_us, 1001);
+    REFUSED(reserved, 1);
 #undef REFUSED
 }
 

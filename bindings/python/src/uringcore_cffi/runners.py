@@ -22,29 +22,27 @@ def new_event_loop(*, backend: str | None = None, **options: Any) -> UringEventL
     return UringEventLoop(backend=backend, **options)
 
 
-def run(
-    main: Coroutine[Any, Any, _T], *, debug: bool | None = None, backend: str | None = None
-) -> _T:
+def run(main: Coroutine[Any, Any, _T], *, debug: bool | None = None, **options: Any) -> _T:
     """Run a coroutine on a new loop and close the loop, as asyncio.run() does.
 
-    ``backend`` is "auto", "uring" or "epoll"; see UringEventLoop.
+    ``options`` are those of new_event_loop(), such as ``backend``.
     """
     if asyncio._get_running_loop() is not None:
         raise RuntimeError("run() cannot be called from a running event loop")
     if hasattr(asyncio, "Runner"):  # Python 3.11 and later
-        factory = partial(new_event_loop, backend=backend)
+        factory = partial(new_event_loop, **options)
         with asyncio.Runner(loop_factory=factory, debug=debug) as runner:
             return runner.run(main)
-    return _run_without_runner(main, debug, backend)
+    return _run_without_runner(main, debug, options)
 
 
 def _run_without_runner(
-    main: Coroutine[Any, Any, _T], debug: bool | None, backend: str | None
+    main: Coroutine[Any, Any, _T], debug: bool | None, options: dict[str, Any]
 ) -> _T:
     """Do what asyncio.run() of Python 3.9 and 3.10 does, on our loop."""
     if not asyncio.iscoroutine(main):
         raise ValueError(f"a coroutine was expected, got {main!r}")
-    loop = new_event_loop(backend=backend)
+    loop = new_event_loop(**options)
     try:
         asyncio.set_event_loop(loop)
         if debug is not None:

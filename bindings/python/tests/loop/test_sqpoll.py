@@ -46,7 +46,7 @@ def test_only_the_three_words_are_known():
     for wrong in ("on", "", 1, None):
         with pytest.raises(ValueError, match="'off', 'try', 'require'"):
             uringcore_cffi.new_event_loop(sqpoll=wrong)
-    with pytest.raises(ValueError, match="uc_ring_new"):
+    with pytest.raises(ValueError, match="sqpoll_cpu needs sqpoll"):
         uringcore_cffi.new_event_loop(sqpoll="off", sqpoll_cpu=0)
 
 

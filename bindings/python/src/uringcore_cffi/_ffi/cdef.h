@@ -114,6 +114,8 @@ struct uc_ring_options {
     uc_pool *pool;
     uint32_t sqpoll_cpu;
     uint32_t restriction;
+    uint32_t busy_poll_us;
+    uint32_t reserved;
 };
 struct uc_ring_info {
     uint32_t size;
@@ -142,6 +144,8 @@ struct uc_ring_stats {
     uint64_t wakeups;
     uint64_t attached;
     uint64_t rehomed;
+    uint64_t busy_polls;
+    uint64_t busy_poll_hits;
 };
 int uc_ring_new(const struct uc_ring_options *options, uc_ring **ret_ring);
 uc_ring *uc_ring_free(uc_ring *ring);

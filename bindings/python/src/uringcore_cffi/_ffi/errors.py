@@ -38,8 +38,10 @@ _EXPLAINED = (
     errno.EINVAL,
 )
 _NOT_WITH_IT = {  # where rings as such work
+    errno.EINVAL: "out of range: sq_entries goes up to 32768, cq_entries from sq_entries to 65536, "
+    "busy_poll_us up to 1000; sqpoll_cpu needs sqpoll, and a CPU that this process may use",
     errno.EOPNOTSUPP: "the kernel refuses SQPOLL or the restriction, or epoll was asked for, which "
-    "has neither; see UC_BACKEND and backend="
+    "has neither; see UC_BACKEND and backend=",
 }
 
 
@@ -108,5 +110,5 @@ def creation_error(answer: int) -> Exception:
             reason = ffi.string(probe.reason).decode(errors="replace")
     reason = reason or _NOT_WITH_IT.get(code, "")
     if code == errno.EINVAL:
-        return ValueError(reason) if reason else answer_error(answer, "uc_ring_new")
+        return ValueError(reason)
     return OSError(code, f"cannot make a ring: {reason or os.strerror(code)}")

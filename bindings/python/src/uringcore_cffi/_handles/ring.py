@@ -59,6 +59,8 @@ class Stats:
     wakeups: int
     attached: int
     rehomed: int
+    busy_polls: int
+    busy_poll_hits: int
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class Ring:
         features_off: int = 0,
         pool: Pool | None = None,
         backend: str | None = None,
+        busy_poll_us: int = 0,
     ) -> None:
         """Make a ring, not yet bound to a thread; 0 and None mean libuc's defaults.
 
@@ -153,6 +156,7 @@ class Ring:
         options.restriction = _choose("restrict", restrict, _RESTRICTIONS)
         options.backend = BACKENDS[backend or "auto"]
         options.features_off = features_off
+        options.busy_poll_us = busy_poll_us
         options.pool = ffi.NULL if pool is None else pool.handle
         ret_ring = ffi.new("uc_ring **")
         answer = lib.uc_ring_new(options, ret_ring)

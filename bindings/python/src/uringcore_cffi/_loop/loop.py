@@ -70,6 +70,10 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
     ``sqpoll_cpu`` (None: any). It keeps the credentials that the process has when the loop is
     made: drop privileges before. It pays on a machine with a CPU to spare for it, else it costs.
 
+    ``busy_poll_us`` (0 to 1000) is how long a wait looks for completions before it sleeps: with
+    few connections and quick peers answers come sooner and cost less; it takes a CPU from others
+    meanwhile. Waits that find nothing soon stop looking. stats() counts both. Only on io_uring.
+
     ``restrict="network"`` has the kernel refuse everything that is not network I/O on this ring,
     whoever submits it. All methods work; sendfile() then reads files as asyncio does, in a
     thread. What the process does without the ring is not restricted.
@@ -89,6 +93,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         features_off: int = 0,
         pool: Pool | None = None,
         backend: str | None = None,
+        busy_poll_us: int = 0,
     ) -> None:
         """Make a loop; any thread may run it later."""
         super().__init__()
@@ -103,6 +108,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
             features_off=features_off,
             pool=pool,
             backend=backend,
+            busy_poll_us=busy_poll_us,
         )
         self._wait = self._ring.wait
         self._memory: Any = self._ring.pool.memory
