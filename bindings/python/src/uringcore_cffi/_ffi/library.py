@@ -13,8 +13,7 @@ declarations, sizes and offsets are the compiler's is proven by ``tests/abi/test
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import os.path
 from typing import Any, Protocol, cast
 
 from uringcore_cffi._ffi._generated import ffi as _ffi
@@ -132,9 +131,10 @@ def find_library() -> str:
     chosen = os.environ.get("UC_LIBRARY", "")
     if chosen:
         return chosen
-    carried = Path(__file__).resolve().parent.parent / SONAME
-    if os.environ.get("URINGCORE_SYSTEM_LIBUC", "") in ("", "0") and carried.exists():
-        return str(carried)
+    # Not by pathlib: importing that takes longer than all of this package's own code.
+    carried = os.path.join(os.path.dirname(os.path.realpath(__file__)), os.pardir, SONAME)
+    if os.environ.get("URINGCORE_SYSTEM_LIBUC", "") in ("", "0") and os.path.exists(carried):
+        return os.path.normpath(carried)
     return SONAME
 
 

@@ -94,6 +94,8 @@ class SocketMethods:
             sent = sock.send(data)
         except WOULD_BLOCK:
             sent = 0
+        if data.__class__ is bytes and sent == len(data):
+            return
         with memoryview(data) as whole:
             if sent == whole.nbytes:  # not len(): items may be larger than bytes
                 return
