@@ -46,7 +46,7 @@ def dispatch(loop: UringEventLoop) -> None:
             data = memory[offset : offset + result]
             loop._cursor = following
             try:
-                receive(data)
+                endpoint._context.run(receive, data)
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException as exc:

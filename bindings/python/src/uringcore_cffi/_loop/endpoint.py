@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextvars import Context
 from typing import Any, Callable, Protocol
 
 
 class Endpoint(Protocol):
     """Who receives the records of one attached descriptor or operation."""
 
+    _context: Context
+
     @property
     def receive(self) -> Callable[[bytes], Any] | None:
-        """Where a piece of data goes as bytes; None: on_record() gets the record instead."""
+        """Where a piece of data goes as bytes, within ``_context``; None: to on_record()."""
 
     def receive_failed(self, exc: BaseException) -> None:
         """Be told that receive() raised."""
@@ -28,6 +31,7 @@ class Endpoint(Protocol):
 class RecordsOnly:
     """An endpoint of which every record goes to on_record()."""
 
+    _context: Context  # only receive() would run in it
     receive = None
 
     def receive_failed(self, exc: BaseException) -> None:

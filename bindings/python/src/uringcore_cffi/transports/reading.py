@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 from asyncio.log import logger
 from contextvars import Context
-from functools import partial
 from typing import Any, Callable
 
 from uringcore_cffi._ffi.errors import answer_error, result_error
@@ -50,7 +49,7 @@ class ReadSide:
         if self._buffered or self._paused or self._closing or self._stash:
             self.receive = None
         else:
-            self.receive = partial(self._context.run, self._protocol.data_received)
+            self.receive = self._protocol.data_received
 
     def _start_reading(self) -> None:
         """Begin or go on to receive; what is in the stash comes first."""
