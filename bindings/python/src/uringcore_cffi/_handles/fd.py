@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 from uringcore_cffi._ffi.errors import answer_error
 from uringcore_cffi._ffi.library import ffi, lib
@@ -19,7 +18,7 @@ CLOSE_KEEP = lib.UC_CLOSE_KEEP
 CLOSE_NOW = lib.UC_CLOSE_NOW
 
 # Looked up once: an attribute of an opened library costs as much as a call.
-_send = lib.uc_fd_send
+send = lib.uc_fd_send
 _recv_start = lib.uc_fd_recv_start
 _recv_once = lib.uc_fd_recv_once
 _recv_stop = lib.uc_fd_recv_stop
@@ -60,11 +59,11 @@ class Fd:
     """One descriptor given to a ring, with its own state machine and send queue in C.
 
     The methods are thin: they return libuc's number, negative for a refusal, and raise nothing.
-    ``send(data, count, flags)`` is not even a method but the C function bound to the handle,
-    because every message pays for it. The ring owns the object and frees it with itself.
+    Who sends for every message calls ``send(handle, data, count, flags)`` of this module instead of
+    the method. The ring owns the object and frees it with itself.
     """
 
-    __slots__ = ("_handle", "_ring", "cookie", "send")
+    __slots__ = ("_ring", "cookie", "handle")
 
     def __init__(self, ring: Ring, fileno: int, cookie: int, *, datagram: bool = False) -> None:
         """Attach ``fileno``; raise when libuc refuses. ``cookie`` comes back in its records.
@@ -77,71 +76,73 @@ class Fd:
         answer = _attach(ring.handle, fileno, ffi.new(_OPTIONS, fields), ret_fd)
         if answer < 0:
             raise answer_error(answer, "uc_fd_attach")
-        self._handle: Any = ret_fd[0]
+        self.handle: Any = ret_fd[0]
         self._ring = ring
         self.cookie = cookie
-        self.send: Callable[[Any, int, int], int] = partial(_send, self._handle)
         ring.fds.add(self)
 
     def free(self) -> None:
         """Give the handle up; a descriptor still attached is given back without a record."""
-        handle, self._handle = self._handle, _NULL
-        self.send = partial(_send, _NULL)
+        handle, self.handle = self.handle, _NULL
         self._ring.fds.discard(self)
         _free(handle)
 
     def free_already(self) -> bool:
         """Tell whether free() was called."""
-        return bool(self._handle == _NULL)
+        return bool(self.handle == _NULL)
 
     def recv_start(self) -> int:
         """Receive until told to stop."""
-        return _recv_start(self._handle)
+        return _recv_start(self.handle)
 
     def recv_once(self, max_bytes: int) -> int:
         """Receive one piece of at most ``max_bytes``."""
-        return _recv_once(self._handle, max_bytes)
+        return _recv_once(self.handle, max_bytes)
 
     def recv_stop(self) -> int:
         """Stop receiving or accepting; what has arrived is kept for the next start."""
-        return _recv_stop(self._handle)
+        return _recv_stop(self.handle)
 
     def accept_start(self) -> int:
         """Accept connections until told to stop."""
-        return lib.uc_fd_accept_start(self._handle)
+        return lib.uc_fd_accept_start(self.handle)
 
     def poll(self, events: int) -> int:
         """Wait once for readiness; ``events`` is a mask of select.POLL* bits."""
-        return _poll(self._handle, events)
+        return _poll(self.handle, events)
 
     def poll_stop(self) -> int:
         """Call the poll off."""
-        return _poll_stop(self._handle)
+        return _poll_stop(self.handle)
+
+    def send(self, data: Any, count: int, flags: int) -> int:
+        """Queue ``count`` bytes; return how many are queued with them."""
+        return send(self.handle, data, count, flags)
 
     def shutdown(self) -> int:
         """End the write side once everything queued has been sent."""
-        return lib.uc_fd_shutdown(self._handle)
+        return lib.uc_fd_shutdown(self.handle)
 
     def set_water_marks(self, high: int, low: int) -> int:
         """Set the marks of the send queue, in bytes."""
-        return lib.uc_fd_set_water_marks(self._handle, high, low)
+        return lib.uc_fd_set_water_marks(self.handle, high, low)
 
     def close(self, flags: int) -> int:
         """Send what is queued, end what is in flight, then close (see CLOSE_*)."""
-        return _close(self._handle, flags)
+        return _close(self.handle, flags)
 
     def queued_bytes(self) -> int:
         """Tell how many bytes wait to be sent, those in flight included; negative: a refusal."""
         status = ffi.new("struct uc_fd_status *")
         status.size = ffi.sizeof("struct uc_fd_status")
-        answer = lib.uc_fd_get_status(self._handle, status)
+        answer = lib.uc_fd_get_status(self.handle, status)
         return answer if answer < 0 else status.queued_bytes
 
     def status(self) -> FdStatus:
         """Return a snapshot; raise when libuc refuses."""
         status = ffi.new("struct uc_fd_status *")
         status.size = ffi.sizeof("struct uc_fd_status")
-        answer = lib.uc_fd_get_status(self._handle, status)
+        answer = lib.uc_fd_get_status(self.handle, status)
         if answer < 0:
             raise answer_error(answer, "uc_fd_get_status")
         return FdStatus(**{name: getattr(status, name) for name in FdStatus.__dataclass_fields__})

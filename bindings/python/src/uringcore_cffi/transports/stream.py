@@ -103,7 +103,7 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
             raise
         self._fd = fd
         self._stash.extend(stash)
-        self._send = fd.send
+        self._handle = fd.handle
         self._tell_water_marks = fd.set_water_marks
         self._copy_below = REFERENCE_BYTES
         hold_socket(sock)

@@ -15,7 +15,7 @@ from contextvars import Context
 from typing import Any, Callable
 
 from uringcore_cffi._ffi.errors import GONE, answer_error, check_answer
-from uringcore_cffi._handles.fd import SEND_REFERENCE, Fd, pin
+from uringcore_cffi._handles.fd import SEND_REFERENCE, Fd, pin, send
 from uringcore_cffi.transports.flow_control import FlowControl
 
 # From this size on, bytes are passed to the kernel where they are instead of being copied.
@@ -27,7 +27,7 @@ class WriteSide(FlowControl):
 
     _context: Context
     _fd: Fd | None
-    _send: Callable[[Any, int, int], int]
+    _handle: Any  # of the descriptor, for send()
     # Bytes objects shorter than this are copied by C; 0: the short way of write() is closed.
     _copy_below: int
     _eof: bool
@@ -42,7 +42,7 @@ class WriteSide(FlowControl):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Queue data; it leaves at the end of the turn together with all else."""
         if data.__class__ is bytes and 0 < (count := len(data)) < self._copy_below:
-            size = self._send(data, count, 0)
+            size = send(self._handle, data, count, 0)
         else:
             size = self._write_otherwise(data)
             if size == 0:
@@ -77,7 +77,7 @@ class WriteSide(FlowControl):
             data = bytes(data)
         if len(data) >= REFERENCE_BYTES:
             return self._send_reference(data)
-        return self._send(data, len(data), 0)
+        return send(self._handle, data, len(data), 0)
 
     def _send_reference(self, data: bytes) -> int:
         """Send without copying: the object is kept until the kernel has let go of its memory."""
@@ -85,7 +85,7 @@ class WriteSide(FlowControl):
         references = self._references
         references += (pointer,)
         try:
-            size = self._send(pointer, len(data), SEND_REFERENCE)
+            size = send(self._handle, pointer, len(data), SEND_REFERENCE)
         except BaseException:
             # Sent or not: nobody knows, so nothing is let go before the connection is closed.
             self._hold_references = True
