@@ -16,7 +16,7 @@ A connection that start_tls() turns to TLS gets asyncio's protocol unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from uringcore_cffi._loop.compat import SSL_AGAIN, SSL_WRAPPED, SSLProtocol
@@ -65,8 +65,10 @@ class _StraightSSLProtocol(SSLProtocol):  # type: ignore[misc]
             self._call_eof_received()
             self._start_shutdown()
 
-    def _write_appdata(self, list_of_data: Sequence[Any]) -> None:
-        if self._state is not SSL_WRAPPED or self._write_backlog or len(list_of_data) != 1:
+    def _write_appdata(self, list_of_data: Iterable[Any]) -> None:
+        # write() passes a tuple of one; writelines() whatever it was given.
+        straight = self._state is SSL_WRAPPED and not self._write_backlog
+        if not (straight and isinstance(list_of_data, tuple) and len(list_of_data) == 1):
             super()._write_appdata(list_of_data)
             return
         (data,) = list_of_data
