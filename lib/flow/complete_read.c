@@ -243,7 +243,7 @@ void uci_flow_complete_read(uc_fd *fd, const struct uci_completion *completion)
     uci_flow_end_wait(fd, completion->result);
     if (completion->result == -ENOBUFS) {
         fd->ring->stats.no_buffers++;
-        fd->ring->ran_out = true;
+        fd->ring->ran_out++;
     }
     if (fd->life > UC_FD_HALF_CLOSED) {
         drop(fd, &payload, completion->result);

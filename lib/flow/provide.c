@@ -5,14 +5,22 @@
  * them in turn, so all of them are touched, also by idle connections that say a word now and then;
  * and what a burst goes through should fit the cache.
  *
- * So they are few, until they have run out in a turn whose buffers were mostly empty: of small
- * messages a cache holds many. Nothing is lost either way, the bytes wait in their sockets.
+ * So they are few, until they run out in a turn whose buffers were mostly empty (of small messages
+ * a cache holds many), or run out for far more receives than they served. Nothing is lost either way,
+ * the bytes wait in their sockets.
  */
 #include "flow/flow.h"
 
 #define DESCRIPTORS_MAX 56 /* so many have a buffer each, ... */
 #define SPARE 8            /* ... and these are for all */
-#define MOSTLY_EMPTY (16u << 10)
+#define MOSTLY_EMPTY 4     /* one part in so many is filled */
+#define FAR_MORE 4         /* receives in vain for each buffer */
+
+static bool needs_more(const uc_ring *ring, uint32_t provided)
+{
+    return ring->ran_out && (ring->mean_payload * MOSTLY_EMPTY < ring->pool->buffer_bytes ||
+                             ring->ran_out > FAR_MORE * provided);
+}
 
 static uint32_t wanted(uc_ring *ring)
 {
@@ -20,10 +28,11 @@ static uint32_t wanted(uc_ring *ring)
 
     /* Not all: some operations and leases choose a buffer themselves. */
     max -= (max + 3) / 4;
-    if (ring->ran_out && ring->mean_payload < MOSTLY_EMPTY && ring->more_provided < max)
+    n = (n < DESCRIPTORS_MAX ? n : DESCRIPTORS_MAX) + SPARE;
+    if (needs_more(ring, n + ring->more_provided) && ring->more_provided < max)
         ring->more_provided = ring->more_provided * 2 + SPARE;
-    ring->ran_out = false;
-    n = (n < DESCRIPTORS_MAX ? n : DESCRIPTORS_MAX) + SPARE + ring->more_provided;
+    ring->ran_out = 0;
+    n += ring->more_provided;
     return n < max ? n : max;
 }
 

@@ -69,7 +69,7 @@ struct uc_ring {
 
     uint32_t provided;      /* buffers that the kernel can choose from */
     uint32_t more_provided; /* how many more than at first it may have, because they ran out */
-    bool ran_out;           /* since they were last handed over */
+    uint32_t ran_out;       /* for so many receives since they were last handed over */
     bool starved;           /* a receive could not be armed for want of a buffer */
 
     struct uci_busy_poll busy_poll;

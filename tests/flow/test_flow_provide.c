@@ -98,12 +98,37 @@ static void bulk_goes_through_as_many_buffers_as_before(void **state)
     assert_int_equal(pool_stats(t).in_flight, 9);
 }
 
+/* As long as a few receives wait for a buffer, that is cheaper than more buffers; not so for most. */
+static void receives_in_vain_stay_in_proportion(void **state)
+{
+    enum {
+        COUNT = 1000,
+        BYTES = 40000
+    };
+    struct uct *t = *state;
+    static struct uct_link links[COUNT];
+    uint64_t sent[COUNT] = {0}, before;
+
+    skip_where_libuc_chooses(t);
+    for (int i = 0; i < COUNT; i++) {
+        links[i] = uct_link(t, NULL, 0);
+        uct_write_all(links[i].peer, 0, &sent[i], BYTES);
+    }
+    before = uct_stats(t).no_buffers;
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(uc_fd_recv_start(links[i].sink->fd), 0);
+    for (int i = 0; i < COUNT; i++)
+        UCT_UNTIL(t, links[i].sink->received == BYTES);
+    assert_true(uct_stats(t).no_buffers - before <= 5 * COUNT);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         UCT(bursts_of_small_messages_soon_find_buffers_enough),
         UCT(idle_connections_share_few_buffers),
         UCT(bulk_goes_through_as_many_buffers_as_before),
+        UCT(receives_in_vain_stay_in_proportion),
     };
 
     return UCT_RUN_ON_URING("flow_provide", tests);

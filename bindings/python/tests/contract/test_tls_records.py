@@ -1,9 +1,12 @@
-"""TLS records that arrive in pieces, together, or right before the end, on both loops."""
+"""TLS records that come in pieces, together, or right before the end; what is written as one."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 import ssl
+import sys
 
 import pytest
 from certificates import NAME
@@ -145,3 +148,60 @@ def test_a_damaged_record_ends_the_connection(talk):
         assert bytes(theirs.data) == b"good"
 
     talk(exchange)
+
+
+def test_writelines_takes_any_iterable(talk):
+    """A generator as well as a list, with nothing in front of it or with a backlog."""
+
+    async def exchange(peer, theirs):
+        theirs.transport.writelines(bytes([byte]) for byte in b"abc")
+        theirs.transport.writelines(iter([b"d", b"e"]))
+        received = b""
+        while received != b"abcde":
+            peer.incoming.write(await soon(peer.loop.sock_recv(peer.socket, 1 << 16)))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                while True:
+                    received += peer.tls.read(100)
+
+    talk(exchange)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio passes it to OpenSSL there")
+@pytest.mark.parametrize("pieces", [[5], (5,), (None,), (b"a", 5)])
+def test_a_piece_without_length_is_the_callers_error(talk, pieces):
+    """TypeError where it was written."""
+
+    async def exchange(peer, theirs):
+        with pytest.raises(TypeError):
+            theirs.transport.writelines(pieces)
+        theirs.transport.abort()
+
+    talk(exchange)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="TLS is no BufferedProtocol there")
+def test_what_connection_made_raises_is_told_in_asyncios_words(loop, certificates):
+    """Programs look at the message."""
+
+    class Raising(asyncio.Protocol):
+        transport = None
+
+        def connection_made(self, transport):
+            raise LookupError("not here")
+
+    told = []
+    loop.set_exception_handler(lambda _, context: told.append(context))
+
+    async def run():
+        async with Served(Raising, ssl=certificates.server()) as served:
+            peer = Peer(loop, certificates.client())
+            try:
+                with contextlib.suppress(ConnectionError):
+                    await peer.connect(served.address)
+                await until(lambda: told)
+            finally:
+                peer.socket.close()
+
+    loop.run_until_complete(run())
+    assert isinstance(told[0]["exception"], LookupError)
+    assert told[0]["message"] == "Fatal error: protocol.buffer_updated() call failed."

@@ -9,6 +9,7 @@ OSError.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from asyncio.log import logger
 from contextvars import Context
@@ -90,8 +91,10 @@ class ReadSide:
             logger.debug("%r resumes reading", self)
 
     def receive_failed(self, exc: BaseException) -> None:
-        """End the connection: data_received() raised."""
-        self._fatal_error(exc, "Fatal error: protocol.data_received() call failed.")
+        """End the connection: data_received() raised, or what asyncio calls instead for TLS."""
+        is_buffered = isinstance(self._protocol, asyncio.BufferedProtocol)
+        name = "buffer_updated" if is_buffered else "data_received"
+        self._fatal_error(exc, f"Fatal error: protocol.{name}() call failed.")
 
     def _on_recv(self, following: int, result: int, offset: int) -> None:
         if self._closing:

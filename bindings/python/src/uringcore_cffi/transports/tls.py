@@ -72,12 +72,13 @@ class _StraightSSLProtocol(SSLProtocol):  # type: ignore[misc]
             super()._write_appdata(list_of_data)
             return
         (data,) = list_of_data
+        size = len(data)  # a TypeError here is the caller's, as asyncio's
         try:
             try:
                 count = self._sslobj.write(data)
             except SSL_AGAIN:
                 count = 0
-            if count >= len(data):
+            if count >= size:
                 self._process_outgoing()
                 return
         except Exception as exc:
