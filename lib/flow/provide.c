@@ -6,8 +6,8 @@
  * and what a burst goes through should fit the cache.
  *
  * So they are few, until they run out in a turn whose buffers were mostly empty (of small messages
- * a cache holds many), or run out for far more receives than they served. Nothing is lost either way,
- * the bytes wait in their sockets.
+ * a cache holds many), or for more than four receives in vain for each buffer; and few again once
+ * buffers are filled and do not run out. Nothing is lost either way, the bytes wait in their sockets.
  */
 #include "flow/flow.h"
 
@@ -16,10 +16,17 @@
 #define MOSTLY_EMPTY 4     /* one part in so many is filled */
 #define FAR_MORE 4         /* receives in vain for each buffer */
 
-static bool needs_more(const uc_ring *ring, uint32_t provided)
+/* Learn from the last turn how many more than at first are needed. */
+static void adapt(uc_ring *ring, uint32_t provided, uint32_t max)
 {
-    return ring->ran_out && (ring->mean_payload * MOSTLY_EMPTY < ring->pool->buffer_bytes ||
-                             ring->ran_out > FAR_MORE * provided);
+    bool mostly_empty = ring->mean_payload * MOSTLY_EMPTY < ring->pool->buffer_bytes;
+
+    if (!ring->ran_out && !mostly_empty)
+        ring->more_provided -= (ring->more_provided + SPARE - 1) / SPARE;
+    else if (ring->ran_out && ring->more_provided < max &&
+             (mostly_empty || ring->ran_out > FAR_MORE * provided))
+        ring->more_provided = ring->more_provided * 2 + SPARE;
+    ring->ran_out = 0;
 }
 
 static uint32_t wanted(uc_ring *ring)
@@ -29,9 +36,7 @@ static uint32_t wanted(uc_ring *ring)
     /* Not all: some operations and leases choose a buffer themselves. */
     max -= (max + 3) / 4;
     n = (n < DESCRIPTORS_MAX ? n : DESCRIPTORS_MAX) + SPARE;
-    if (needs_more(ring, n + ring->more_provided) && ring->more_provided < max)
-        ring->more_provided = ring->more_provided * 2 + SPARE;
-    ring->ran_out = 0;
+    adapt(ring, n + ring->more_provided, max);
     n += ring->more_provided;
     return n < max ? n : max;
 }

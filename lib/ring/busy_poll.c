@@ -72,10 +72,17 @@ int uci_busy_poll(uc_ring *ring, int64_t *limit)
 
     if (!ring->backend->table->has_news || !wants(&ring->busy_poll))
         return 0;
-    if (ring->backend->queued)
+    if (ring->backend->queued) {
         r = uci_ring_enter(ring, false, 0);
-    if (r < 0)
-        return r;
+        if (r < 0)
+            return r;
+        /* What submitting has brought about itself, such as the end of a send, says nothing of how
+         * soon others answer. */
+        if (ring->backend->table->has_news(ring->backend)) {
+            *limit = 0;
+            return 0;
+        }
+    }
     if (*limit > 0 && (uint64_t)*limit < budget)
         budget = (uint64_t)*limit;
     begin = uci_clock_now_ns();

@@ -1,7 +1,7 @@
 /*
  * One turn: take back, submit, wait, decode.
  *
- * A turn costs one kernel entry, or none when nothing is queued and either there are records
+ * A turn costs one kernel entry (two with busy polling, which submits before it looks), or none when nothing is queued and either there are records
  * already, or it is not to wait and the kernel has nothing to do for us. It costs another only when
  * all that came of the first concerned libuc alone (the end of a send, a wake-up's read), so that
  * the caller is not bothered with nothing.
@@ -81,7 +81,7 @@ static int begin(uc_ring *ring, struct uc_event *events, uint32_t max)
 }
 
 /* Whether there is anything to return to the caller for. */
-static bool has_news(const uc_ring *ring)
+static bool must_return(const uc_ring *ring)
 {
     return ring->events.out_count || ring->wake.woken;
 }
@@ -134,9 +134,9 @@ static int take_turn(uc_ring *ring, int64_t timeout_ns)
         r = uci_wake_arm(ring);
         if (r == 0)
             r = uci_flow_flush(ring);
-        if (r < 0 || (has_news(ring) && !ring->backend->queued))
+        if (r < 0 || (must_return(ring) && !ring->backend->queued))
             return r;
-        limit = has_news(ring) ? 0 : wait_limit(ring, left);
+        limit = must_return(ring) ? 0 : wait_limit(ring, left);
         waited_fully = limit != 0 && limit == left;
         r = limit ? uci_busy_poll(ring, &limit) : 0;
         if (r < 0)
@@ -146,7 +146,7 @@ static int take_turn(uc_ring *ring, int64_t timeout_ns)
         if (r < 0)
             return r;
         carried = r = collect(ring);
-        if (has_news(ring) || (carried == 0 && timeout_ns == 0))
+        if (must_return(ring) || (carried == 0 && timeout_ns == 0))
             return r;
         left = time_left(timeout_ns, deadline);
         if (timeout_ns > 0 && left == 0)

@@ -5,6 +5,8 @@
 
 #include "masks.h"
 
+static const struct uc_fd_options datagrams = {.size = sizeof(datagrams), .flags = UC_FD_DATAGRAM};
+
 static struct uc_pool_stats pool_stats(struct uct *t)
 {
     struct uc_pool_stats stats = {.size = sizeof(stats)};
@@ -37,8 +39,6 @@ static void a_burst_of_datagrams(struct uct *t, struct uct_sink *sink, int peer)
 
 static void bursts_of_small_messages_soon_find_buffers_enough(void **state)
 {
-    static const struct uc_fd_options datagrams = {.size = sizeof(datagrams),
-                                                   .flags = UC_FD_DATAGRAM};
     struct uct *t = *state;
     struct uct_sink *sink = uct_attach(t, uct_udp(), &datagrams);
     int peer = uct_peer(t, uct_udp());
@@ -81,21 +81,43 @@ static void idle_connections_share_few_buffers(void **state)
     assert_int_equal(pool_stats(t).in_flight, 64);
 }
 
-static void bulk_goes_through_as_many_buffers_as_before(void **state)
+static void receive_bulk(struct uct *t, struct uct_link link, uint64_t bytes)
 {
-    struct uct *t = *state;
-    struct uct_link link = uct_link(t, NULL, 4 << 20);
     uint64_t sent = 0;
 
-    skip_where_libuc_chooses(t);
     assert_int_equal(uc_fd_recv_start(link.sink->fd), 0);
     uct_turn(t, 0);
-    for (uint64_t total = 4 << 20; link.sink->received < 4 * total;) {
-        uct_write_some(link.peer, 0, &sent, 4 * total);
+    while (link.sink->received < bytes) {
+        uct_write_some(link.peer, 0, &sent, bytes);
         uct_turn(t, 0);
     }
     uct_turn(t, 0);
+}
+
+static void bulk_goes_through_few_buffers(void **state)
+{
+    struct uct *t = *state;
+
+    skip_where_libuc_chooses(t);
+    receive_bulk(t, uct_link(t, NULL, 4 << 20), 16 << 20);
     assert_int_equal(pool_stats(t).in_flight, 9);
+}
+
+static void after_bursts_of_small_messages_too(void **state)
+{
+    struct uct *t = *state;
+    struct uct_sink *sink = uct_attach(t, uct_udp(), &datagrams);
+    int peer = uct_peer(t, uct_udp());
+
+    skip_where_libuc_chooses(t);
+    assert_int_equal(uc_fd_recv_start(sink->fd), 0);
+    uct_turn(t, 0);
+    for (int i = 0; i < 10; i++)
+        a_burst_of_datagrams(t, sink, peer);
+    uct_turn(t, 0);
+    assert_true(pool_stats(t).in_flight > 50);
+    receive_bulk(t, uct_link(t, NULL, 4 << 20), 64 << 20);
+    assert_int_equal(pool_stats(t).in_flight, 10);
 }
 
 /* As long as a few receives wait for a buffer, that is cheaper than more buffers; not so for most. */
@@ -127,7 +149,8 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         UCT(bursts_of_small_messages_soon_find_buffers_enough),
         UCT(idle_connections_share_few_buffers),
-        UCT(bulk_goes_through_as_many_buffers_as_before),
+        UCT(bulk_goes_through_few_buffers),
+        UCT(after_bursts_of_small_messages_too),
         UCT(receives_in_vain_stay_in_proportion),
     };
 

@@ -58,6 +58,26 @@ static void waits_in_vain_soon_stop_looking(void **state)
     assert_in_range(uct_stats(t).busy_polls, 1, 6);
 }
 
+static void the_end_of_a_send_is_no_luck(void **state)
+{
+    struct uct *t = *state;
+    struct uct_link link = uct_link(t, NULL, 0);
+    uint64_t sent = 0, before;
+
+    assert_int_equal(uc_fd_recv_start(link.sink->fd), 0);
+    for (uint64_t i = 1; i <= 20; i++) {
+        uct_write_all(link.peer, 0, &sent, 1);
+        uct_turn(t, -1);
+        assert_int_equal(link.sink->received, i);
+    }
+    before = uct_stats(t).busy_polls;
+    for (int i = 0; i < 100; i++) {
+        assert_true(uc_fd_send(link.sink->fd, "x", 1, 0) > 0);
+        uct_turn(t, 50000);
+    }
+    assert_in_range(uct_stats(t).busy_polls - before, 1, 16);
+}
+
 static void a_wait_lasts_as_long_as_it_was_asked_to(void **state)
 {
     struct uct *t = *state;
@@ -98,6 +118,7 @@ int main(void)
         UCT_WITH(what_comes_is_found_without_sleeping, "for a millisecond", &busily),
         UCT_WITH(what_is_queued_leaves_before_looking, "for a millisecond", &busily),
         UCT_WITH(waits_in_vain_soon_stop_looking, "for 20 microseconds", &in_vain),
+        UCT_WITH(the_end_of_a_send_is_no_luck, "for 20 microseconds", &in_vain),
         UCT_WITH(a_wait_lasts_as_long_as_it_was_asked_to, "for a millisecond", &busily),
         UCT_WITH(another_thread_can_end_it, "for a millisecond", &busily),
     };

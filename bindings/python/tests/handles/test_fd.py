@@ -9,7 +9,7 @@ import select
 import pytest
 
 from uringcore_cffi._handles.events import CLOSED, RECV
-from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, SEND_REFERENCE, Fd, pin
+from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, SEND_REFERENCE, Fd, pin, send
 
 SECOND = 1_000_000_000
 
@@ -57,7 +57,7 @@ def test_a_freed_handle_refuses_everything_and_its_socket_lives_on(ring, pair):
     assert ring.fds == set()
     for call in (fd.recv_start, fd.recv_stop, fd.accept_start, fd.shutdown, fd.poll_stop):
         assert call() == -errno.EINVAL
-    assert fd.send(b"x", 1, 0) == -errno.EINVAL
+    assert send(fd.handle, b"x", 1, 0) == -errno.EINVAL
     assert fd.close(CLOSE_KEEP) == -errno.EINVAL
     assert fd.queued_bytes() == -errno.EINVAL
     with pytest.raises(ValueError, match="uc_fd_get_status"):
@@ -72,10 +72,10 @@ def test_a_close_sends_what_is_queued_and_keeps_the_socket(ring, pair):
     """CLOSE_KEEP ends with a CLOSED record; the bytes are at the peer, the number is still ours."""
     one, other = pair
     fd = Fd(ring, one.fileno(), 9)
-    assert fd.send(b"hello ", 6, 0) == 6
+    assert send(fd.handle, b"hello ", 6, 0) == 6
     data = b"world" * 10_000
     pinned = pin(data)
-    assert fd.send(pinned, len(data), SEND_REFERENCE) == 6 + len(data)
+    assert send(fd.handle, pinned, len(data), SEND_REFERENCE) == 6 + len(data)
     assert fd.queued_bytes() == fd.status().queued_bytes == 6 + len(data)
     assert fd.close(CLOSE_KEEP) == 0
     received = bytearray()
@@ -138,7 +138,7 @@ def test_a_child_is_refused_by_every_method(ring, pair, fork):
             assert call() == -errno.ECHILD
         assert fd.recv_once(1) == -errno.ECHILD
         assert fd.poll(select.POLLIN) == -errno.ECHILD
-        assert fd.send(b"child", 5, 0) == -errno.ECHILD
+        assert send(fd.handle, b"child", 5, 0) == -errno.ECHILD
         assert fd.close(CLOSE_KEEP | CLOSE_ABORT) == -errno.ECHILD
         assert fd.queued_bytes() == -errno.ECHILD
         with pytest.raises(ChildProcessError):
@@ -148,7 +148,7 @@ def test_a_child_is_refused_by_every_method(ring, pair, fork):
         fd.free()
 
     fork(child).join()
-    fd.send(b"parent", 6, 0)
+    send(fd.handle, b"parent", 6, 0)
     ring.flush()
     assert other.recv(100) == b"parent"
     other.sendall(b"answer")

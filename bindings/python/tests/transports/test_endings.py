@@ -8,7 +8,10 @@ import struct
 
 import pytest
 from peers import tcp_pair
+from protocols import Sink
 from steps import turns
+
+from uringcore_cffi._handles.fd import CLOSE_KEEP, NO_HANDLE
 
 
 def reset(sock):
@@ -217,3 +220,20 @@ def test_aborting_just_before_the_end_does_no_harm(loop):
                 assert await asyncio.wait_for(protocol.lost, 20) is None
 
     loop.run_until_complete(main())
+
+
+def test_a_transport_whose_close_was_cut_off_holds_no_handle(loop):
+    """An interrupt comes behind the close in C: what is written afterwards reaches nobody."""
+    one, other = socket.socketpair()
+
+    async def run():
+        transport, protocol = await loop.create_connection(Sink, sock=one)
+        assert transport._fd.close(CLOSE_KEEP) == 0
+        await protocol.lost
+        assert transport._handle == NO_HANDLE
+        transport.write(b"to a stranger")
+        transport.close()
+
+    loop.run_until_complete(run())
+    assert other.recv(100) == b""
+    other.close()

@@ -31,7 +31,8 @@ _free = lib.uc_fd_free
 # CPython's bytes never move, and cffi passes a pointer into them.
 _BYTES_STAY = sys.implementation.name == "cpython"
 
-_NULL = ffi.NULL
+# libuc refuses it with a number.
+NO_HANDLE = ffi.NULL
 _OPTIONS = ffi.typeof("struct uc_fd_options *")
 _RET_FD = ffi.typeof("uc_fd **")
 _OPTIONS_BYTES = ffi.sizeof("struct uc_fd_options")
@@ -59,8 +60,8 @@ class Fd:
     """One descriptor given to a ring, with its own state machine and send queue in C.
 
     The methods are thin: they return libuc's number, negative for a refusal, and raise nothing.
-    Who sends for every message calls ``send(handle, data, count, flags)`` of this module instead of
-    the method. The ring owns the object and frees it with itself.
+    Sending is no method, because every message pays for it: ``send(handle, data, count, flags)``.
+    The ring owns the object and frees it with itself.
     """
 
     __slots__ = ("_ring", "cookie", "handle")
@@ -83,13 +84,13 @@ class Fd:
 
     def free(self) -> None:
         """Give the handle up; a descriptor still attached is given back without a record."""
-        handle, self.handle = self.handle, _NULL
+        handle, self.handle = self.handle, NO_HANDLE
         self._ring.fds.discard(self)
         _free(handle)
 
     def free_already(self) -> bool:
         """Tell whether free() was called."""
-        return bool(self.handle == _NULL)
+        return bool(self.handle == NO_HANDLE)
 
     def recv_start(self) -> int:
         """Receive until told to stop."""
@@ -114,10 +115,6 @@ class Fd:
     def poll_stop(self) -> int:
         """Call the poll off."""
         return _poll_stop(self.handle)
-
-    def send(self, data: Any, count: int, flags: int) -> int:
-        """Queue ``count`` bytes; return how many are queued with them."""
-        return send(self.handle, data, count, flags)
 
     def shutdown(self) -> int:
         """End the write side once everything queued has been sent."""

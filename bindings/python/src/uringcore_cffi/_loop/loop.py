@@ -353,6 +353,8 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
     def _let_go(self, inherited: bool) -> None:
         """Free the ring and close what is open, whatever went wrong before."""
         self._memory = b""
+        for transport in list(self._transports.values()):
+            transport._refuse_more()  # before its handle is freed
         self._ring.free()
         if inherited:
             self._forget_parent()

@@ -68,7 +68,7 @@ class MakingMethods:
         server: Any = None,
         **timeouts: float | None,
     ) -> Any:
-        """Put asyncio's TLS between a new transport and the protocol; return what it talks to."""
+        """Put TLS between a new transport and the protocol; return what it talks to."""
         self._ensure_fd_no_transport(rawsock)
         tls = TLSProtocol(
             self, protocol, sslcontext, waiter, server_side, server_hostname, **timeouts

@@ -200,6 +200,9 @@ class SocketOwner:
         if result < 0 and self._exception is None and not self._aborting:
             self._exception = result_error(result)
         self._closing = self._aborting = True  # there is nothing left to close or abort
+        # An interrupt may have come between the close in C and what belongs to it.
+        self._conn_lost = self._conn_lost or 1
+        self._refuse_more()
         loop._forget_transport(self)
         fd.free()
         self._quiet = True

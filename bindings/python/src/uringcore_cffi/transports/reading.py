@@ -50,7 +50,7 @@ class ReadSide:
         if self._buffered or self._paused or self._closing or self._stash:
             self.receive = None
         else:
-            self.receive = self._protocol.data_received
+            self.receive = getattr(self._protocol, "data_received", None)
 
     def _start_reading(self) -> None:
         """Begin or go on to receive; what is in the stash comes first."""
@@ -182,11 +182,10 @@ class ReadSide:
                 if count:
                     self._buffer_updated(count, _run_here)
             else:
-                receive = self._protocol.data_received
                 data = bytes(data)  # a memoryview, if the protocol was switched half-way
                 del stash[0]
                 try:
-                    receive(data)
+                    self._protocol.data_received(data)
                 except (SystemExit, KeyboardInterrupt):
                     raise
                 except BaseException as exc:

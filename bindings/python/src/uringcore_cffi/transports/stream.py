@@ -31,7 +31,7 @@ from uringcore_cffi._handles.events import (
     SENT,
     SHUTDOWN,
 )
-from uringcore_cffi._handles.fd import CLOSE_KEEP
+from uringcore_cffi._handles.fd import CLOSE_KEEP, NO_HANDLE
 from uringcore_cffi._loop.compat import (
     SENDFILE_TRY_NATIVE,
     SSLProtocol,
@@ -174,6 +174,7 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
 
     def _refuse_more(self) -> None:
         self._copy_below = 0
+        self._handle = NO_HANDLE
         self.receive = None
         self._wake_sendfile()
 

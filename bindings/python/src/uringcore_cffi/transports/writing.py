@@ -27,7 +27,8 @@ class WriteSide(FlowControl):
 
     _context: Context
     _fd: Fd | None
-    _handle: Any  # of the descriptor, for send()
+    # The descriptor's, for send(). A copy: _refuse_more() takes it away before that is freed.
+    _handle: Any
     # Bytes objects shorter than this are copied by C; 0: the short way of write() is closed.
     _copy_below: int
     _eof: bool
