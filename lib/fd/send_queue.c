@@ -4,19 +4,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_BYTES (4096 - sizeof(struct uci_chunk)) /* of a chunk that is kept for reuse */
-#define CACHED_CHUNKS 256
 #define CACHED_VECTORS 64
 #define SEND_BYTES_MAX (UINT32_C(1) << 30) /* in one operation */
 
+/* Chunks that are kept for reuse come in these sizes. The largest holds a received buffer, so that
+ * what is sent back does not go through malloc(): glibc gives a heap of such blocks back to the
+ * kernel and takes it again, page by page. */
+#define CAPACITY(bytes) ((bytes) - sizeof(struct uci_chunk))
+static const struct {
+    uint64_t capacity;
+    uint32_t kept;
+} sizes[UCI_CHUNK_SIZES] = {
+    {CAPACITY(4 << 10), 256},
+    {CAPACITY(16 << 10), 64},
+    {CAPACITY(72 << 10), 32},
+};
+
 static struct uci_chunk *chunk_new(struct uci_send_cache *cache, uint64_t bytes)
 {
-    uint64_t capacity = bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES;
-    struct uci_chunk *chunk = cache ? cache->chunks : NULL;
+    struct uci_chunk *chunk = NULL;
+    uint64_t capacity = bytes;
+    int size = 0;
 
-    if (capacity == CHUNK_BYTES && chunk) {
-        cache->chunks = chunk->next;
-        cache->chunk_count--;
+    while (size < UCI_CHUNK_SIZES && sizes[size].capacity < bytes)
+        size++;
+    if (size < UCI_CHUNK_SIZES) {
+        capacity = sizes[size].capacity;
+        chunk = cache->chunks[size];
+    }
+    if (chunk) {
+        cache->chunks[size] = chunk->next;
+        cache->chunk_counts[size]--;
     } else {
         chunk = malloc(sizeof(*chunk) + capacity);
         if (!chunk)
@@ -28,14 +46,18 @@ static struct uci_chunk *chunk_new(struct uci_send_cache *cache, uint64_t bytes)
 
 static void chunk_free(struct uci_chunk *chunk, struct uci_send_cache *cache)
 {
+    int size = 0;
+
     free(chunk->address);
-    if (chunk->capacity == CHUNK_BYTES && cache->chunk_count < CACHED_CHUNKS) {
-        chunk->next = cache->chunks;
-        cache->chunks = chunk;
-        cache->chunk_count++;
-    } else {
+    while (size < UCI_CHUNK_SIZES && sizes[size].capacity != chunk->capacity)
+        size++;
+    if (size == UCI_CHUNK_SIZES || cache->chunk_counts[size] == sizes[size].kept) {
         free(chunk);
+        return;
     }
+    chunk->next = cache->chunks[size];
+    cache->chunks[size] = chunk;
+    cache->chunk_counts[size]++;
 }
 
 static void vector_release(struct uci_send_queue *queue, struct uci_send_cache *cache)
@@ -56,11 +78,13 @@ static void vector_release(struct uci_send_queue *queue, struct uci_send_cache *
 
 void uci_send_cache_finish(struct uci_send_cache *cache)
 {
-    while (cache->chunks) {
-        struct uci_chunk *chunk = cache->chunks;
+    for (int size = 0; size < UCI_CHUNK_SIZES; size++) {
+        while (cache->chunks[size]) {
+            struct uci_chunk *chunk = cache->chunks[size];
 
-        cache->chunks = chunk->next;
-        free(chunk);
+            cache->chunks[size] = chunk->next;
+            free(chunk);
+        }
     }
     while (cache->vectors) {
         struct uci_send_vector *vector = cache->vectors;

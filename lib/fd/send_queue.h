@@ -16,6 +16,7 @@
 #include <sys/uio.h>
 
 #define UCI_SEND_VECTORS 64
+#define UCI_CHUNK_SIZES 3
 
 struct uci_chunk {
     struct uci_chunk *next;
@@ -38,9 +39,10 @@ struct uci_send_vector {
 
 /* Chunks and vectors to be used again; one for each ring. */
 struct uci_send_cache {
-    struct uci_chunk *chunks;
+    struct uci_chunk *chunks[UCI_CHUNK_SIZES]; /* by size */
+    uint32_t chunk_counts[UCI_CHUNK_SIZES];
     struct uci_send_vector *vectors;
-    uint32_t chunk_count, vector_count;
+    uint32_t vector_count;
 };
 
 struct uci_send_queue {

@@ -293,6 +293,27 @@ static void it_does_what_the_model_does(void **state)
     free(model);
 }
 
+static void memory_for_up_to_a_received_buffer_is_used_again(void **state)
+{
+    static const uint8_t bytes[100000];
+    static const uint64_t lengths[] = {100, 10000, 68 << 10};
+    struct queue *q = *state;
+
+    for (int size = 0; size < UCI_CHUNK_SIZES; size++) {
+        assert_int_equal(uci_send_queue_copy(&q->queue, &q->cache, bytes, lengths[size]), 0);
+        assert_int_equal(q->cache.chunk_counts[size], 0);
+        sent(q, lengths[size]);
+        assert_int_equal(q->cache.chunk_counts[size], 1);
+        assert_int_equal(uci_send_queue_copy(&q->queue, &q->cache, bytes, lengths[size]), 0);
+        assert_int_equal(q->cache.chunk_counts[size], 0);
+        sent(q, lengths[size]);
+    }
+    assert_int_equal(uci_send_queue_copy(&q->queue, &q->cache, bytes, sizeof(bytes)), 0);
+    sent(q, sizeof(bytes));
+    for (int size = 0; size < UCI_CHUNK_SIZES; size++)
+        assert_int_equal(q->cache.chunk_counts[size], 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -305,6 +326,7 @@ int main(void)
         TEST(nothing_taken_is_tried_again),
         TEST(dropping_gives_all_references_back),
         TEST(datagrams_keep_their_boundaries_and_addresses),
+        TEST(memory_for_up_to_a_received_buffer_is_used_again),
         TEST(more_pieces_than_a_message_holds_go_in_several),
         TEST(it_does_what_the_model_does),
     };
