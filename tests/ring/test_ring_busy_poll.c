@@ -5,8 +5,10 @@
 
 #include "support.h"
 
-static const struct uct_options busily = {.ring.busy_poll_us = 1000};
-static const struct uct_options in_vain = {.ring.busy_poll_us = 20};
+static const struct uct_options busily = {.ring.backend = UC_BACKEND_URING,
+                                          .ring.busy_poll_us = 1000};
+static const struct uct_options in_vain = {.ring.backend = UC_BACKEND_URING,
+                                           .ring.busy_poll_us = 20};
 
 static void nobody_looks_unless_asked_to(void **state)
 {
