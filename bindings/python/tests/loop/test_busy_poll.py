@@ -27,6 +27,7 @@ def ping(loop) -> None:
         for _ in range(20):
             writer.write(b"?")
             assert await reader.readexactly(1) == b"?"
+        await asyncio.sleep(0.005)  # what it waits for is found by looking, or not
         writer.close()
         await writer.wait_closed()
         await task

@@ -132,9 +132,10 @@ def find_library() -> str:
     if chosen:
         return chosen
     # Not by pathlib: importing that takes longer than all of this package's own code.
-    carried = os.path.join(os.path.dirname(os.path.realpath(__file__)), os.pardir, SONAME)
+    package = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    carried = os.path.join(package, SONAME)
     if os.environ.get("URINGCORE_SYSTEM_LIBUC", "") in ("", "0") and os.path.exists(carried):
-        return os.path.normpath(carried)
+        return carried
     return SONAME
 
 
