@@ -128,7 +128,7 @@ def _mode(workload: Workload) -> str:
     return "http" if workload.service in http_workloads.SERVICES else workload.mode
 
 
-def _shape(workload: Workload, server: ServerProcess) -> list[str]:
+def load_shape(workload: Workload, server: ServerProcess) -> list[str]:
     """What the load looks like and where it goes, for the load generator."""
     options = ["--connections", str(workload.connections), "--size", str(workload.size)]
     options += ["--depth", str(workload.depth), "--stall", str(STALL_SECONDS)]
@@ -144,7 +144,7 @@ def _during(workload: Workload, seconds: float, warm_up: float) -> list[str]:
 
 
 def _load_options(workload: Workload, window: Window, server: ServerProcess) -> list[str]:
-    options = [*_shape(workload, server), *_during(workload, window.seconds, window.warm_up)]
+    options = [*load_shape(workload, server), *_during(workload, window.seconds, window.warm_up)]
     if workload.idle:  # nothing that could be disturbed
         return [*options, "--verify", "--count-syscalls"]
     return [*options, "--discard"] if workload.discard else options
@@ -234,7 +234,7 @@ def settle(server: ServerProcess, workload: Workload, cpu: int | None) -> None:
 def _load_shortly(
     server: ServerProcess, workload: Workload, cpu: int | None, seconds: float, more: list[str]
 ) -> LoadResult:
-    options = [*_shape(workload, server), *_during(workload, seconds, seconds / 3), *more]
+    options = [*load_shape(workload, server), *_during(workload, seconds, seconds / 3), *more]
     try:
         return run_load(_mode(workload), _port(server), server.pid, options, cpu=cpu)
     except LoadError as error:
