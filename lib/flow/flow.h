@@ -22,9 +22,8 @@ int uci_flow_cancel(uc_ring *ring, uint64_t user_data); /* ask for it to end */
 void uci_flow_cancel_lane(uc_fd *fd, enum uci_lane lane);
 
 /* provide.c */
-bool uci_flow_may_provide(
-    const uc_ring *ring);             /* the kernel chooses buffers; not of a single one */
-void uci_flow_provide(uc_ring *ring); /* let it have as many as it should */
+bool uci_flow_may_provide(const uc_ring *ring); /* or libuc chooses, as of a single buffer */
+void uci_flow_provide(uc_ring *ring);           /* let the kernel have as many as it should */
 
 /* await.c */
 void uci_flow_prepare_wait(uc_fd *fd, struct uci_operation *operation);
