@@ -72,8 +72,8 @@ struct uc_ring_options {
  * (one connection and a quick peer), looking for them is faster and takes less CPU time. It is
  * adaptive: waits that find nothing soon stop looking and try only now and then. It is off unless
  * asked for, because it takes a CPU from others for up to busy_poll_us at a time. Only io_uring has
- * it; on epoll the option changes nothing. A signal handler that runs meanwhile does not end the wait:
- * as ever, let it call uc_ring_wake(). */
+ * it; on epoll the option changes nothing. A signal handler that runs meanwhile does not end the
+ * wait: as ever, let it call uc_ring_wake(). */
 
 struct uc_ring_info {
     uint32_t size;              /* sizeof(struct uc_ring_info), set by the caller */

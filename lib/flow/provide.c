@@ -7,7 +7,8 @@
  *
  * So they are few, until they run out in a turn whose buffers were mostly empty (of small messages
  * a cache holds many), or for more than four receives in vain for each buffer; and few again once
- * buffers are filled and do not run out. Nothing is lost either way, the bytes wait in their sockets.
+ * buffers are filled and do not run out. Nothing is lost either way: the bytes wait in their
+ * sockets.
  */
 #include "flow/flow.h"
 

@@ -68,12 +68,12 @@ int uci_busy_poll(uc_ring *ring, int64_t *limit)
 {
     uint64_t begin, budget = ring->busy_poll.budget_ns;
     bool found;
-    int r = 0;
 
     if (!ring->backend->table->has_news || !wants(&ring->busy_poll))
         return 0;
     if (ring->backend->queued) {
-        r = uci_ring_enter(ring, false, 0);
+        int r = uci_ring_enter(ring, false, 0);
+
         if (r < 0)
             return r;
         /* What submitting has brought about itself, such as the end of a send, says nothing of how

@@ -12,6 +12,6 @@ struct uci_busy_poll {
 };
 
 /* Before a wait of up to @limit (nanoseconds; negative: for ever): submit what is queued and look,
- * if it seems worth while. @limit becomes what is left of it, 0 if there is something to take. 0, or
- * what entering the kernel was refused with. */
+ * if it seems worth while. @limit becomes what is left of it, 0 if there is something to take.
+ * Return: 0, or what entering the kernel was refused with. */
 int uci_busy_poll(uc_ring *ring, int64_t *limit);

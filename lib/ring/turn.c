@@ -1,10 +1,10 @@
 /*
  * One turn: take back, submit, wait, decode.
  *
- * A turn costs one kernel entry (two with busy polling, which submits before it looks), or none when nothing is queued and either there are records
+ * A turn costs one kernel entry, or none when nothing is queued and either there are records
  * already, or it is not to wait and the kernel has nothing to do for us. It costs another only when
  * all that came of the first concerned libuc alone (the end of a send, a wake-up's read), so that
- * the caller is not bothered with nothing.
+ * the caller is not bothered with nothing; and with busy polling, which submits before it looks.
  */
 #include "backend/restriction.h"
 #include "base/clock.h"
@@ -137,7 +137,7 @@ static int take_turn(uc_ring *ring, int64_t timeout_ns)
         if (r < 0 || (must_return(ring) && !ring->backend->queued))
             return r;
         limit = must_return(ring) ? 0 : wait_limit(ring, left);
-        waited_fully = limit != 0 && limit == left;
+        waited_fully = limit == left;
         r = limit ? uci_busy_poll(ring, &limit) : 0;
         if (r < 0)
             return r;

@@ -88,9 +88,11 @@ bool uci_uring_has_news(const struct uci_backend *backend)
     const struct uci_uring *uring = (const struct uci_uring *)backend;
     const struct io_uring_cq *cq = &uring->ring.cq;
 
-    if (*cq->khead != io_uring_smp_load_acquire(cq->ktail) || has_overflown(uring))
+    if (*cq->khead != io_uring_smp_load_acquire(cq->ktail))
         return true;
-    return (uring->setup_flags & IORING_SETUP_TASKRUN_FLAG) && kernel_has_news(uring);
+    /* Without that flag nothing tells of deferred work, and kernel_has_news() has to assume it. */
+    return uring->setup_flags & IORING_SETUP_TASKRUN_FLAG ? kernel_has_news(uring)
+                                                          : has_overflown(uring);
 }
 
 static void prepare_recv(struct uci_uring *uring, struct io_uring_sqe *sqe,

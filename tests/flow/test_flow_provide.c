@@ -120,7 +120,7 @@ static void after_bursts_of_small_messages_too(void **state)
     assert_int_equal(pool_stats(t).in_flight, 10);
 }
 
-/* As long as a few receives wait for a buffer, that is cheaper than more buffers; not so for most. */
+/* That a few receives find no buffer is cheaper than more buffers; that most do is not. */
 static void receives_in_vain_stay_in_proportion(void **state)
 {
     enum {

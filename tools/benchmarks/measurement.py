@@ -128,7 +128,7 @@ def _mode(workload: Workload) -> str:
     return "http" if workload.service in http_workloads.SERVICES else workload.mode
 
 
-def load_shape(workload: Workload, server: ServerProcess) -> list[str]:
+def _shape(workload: Workload, server: ServerProcess) -> list[str]:
     """What the load looks like and where it goes, for the load generator."""
     options = ["--connections", str(workload.connections), "--size", str(workload.size)]
     options += ["--depth", str(workload.depth), "--stall", str(STALL_SECONDS)]
@@ -144,7 +144,7 @@ def _during(workload: Workload, seconds: float, warm_up: float) -> list[str]:
 
 
 def _load_options(workload: Workload, window: Window, server: ServerProcess) -> list[str]:
-    options = [*load_shape(workload, server), *_during(workload, window.seconds, window.warm_up)]
+    options = [*_shape(workload, server), *_during(workload, window.seconds, window.warm_up)]
     if workload.idle:  # nothing that could be disturbed
         return [*options, "--verify", "--count-syscalls"]
     return [*options, "--discard"] if workload.discard else options
@@ -219,7 +219,7 @@ def prove(server: ServerProcess, workload: Workload, cpu: int | None) -> LoadRes
     options = ["--count-syscalls"]
     if _mode(workload) != "http":  # whose servers answer what they like
         options.append("--verify")
-    return _load_shortly(server, workload, cpu, PROOF_SECONDS, options)
+    return load_shortly(server, workload, cpu, PROOF_SECONDS, options)
 
 
 def settle(server: ServerProcess, workload: Workload, cpu: int | None) -> None:
@@ -228,13 +228,18 @@ def settle(server: ServerProcess, workload: Workload, cpu: int | None) -> None:
     glibc maps each large block anew until one has been freed. With connections that all come at the
     start and stay, none ever is: TLS over uvloop then takes 2.5 times the CPU time.
     """
-    _load_shortly(server, workload, cpu, SETTLING_SECONDS, [])
+    load_shortly(server, workload, cpu, SETTLING_SECONDS)
 
 
-def _load_shortly(
-    server: ServerProcess, workload: Workload, cpu: int | None, seconds: float, more: list[str]
+def load_shortly(
+    server: ServerProcess,
+    workload: Workload,
+    cpu: int | None,
+    seconds: float,
+    more: Sequence[str] = (),
 ) -> LoadResult:
-    options = [*load_shape(workload, server), *_during(workload, seconds, seconds / 3), *more]
+    """Loads a running server for a window of its own; raises ServerError or LoadError."""
+    options = [*_shape(workload, server), *_during(workload, seconds, seconds / 3), *more]
     try:
         return run_load(_mode(workload), _port(server), server.pid, options, cpu=cpu)
     except LoadError as error:

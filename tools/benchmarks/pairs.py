@@ -19,13 +19,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.load import LoadResult, run_load
 from benchmarks.loops import COMMON, OURS
-from benchmarks.measurement import load_shape
+from benchmarks.measurement import load_shortly
 from benchmarks.processes import Cpus, ServerProcess, python_command
 from benchmarks.workloads import SUITES, Workload
 
-WARM_UP = 0.1
 # The other tree's package goes in front; tools/ stays this tree's.
 _START = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); from benchmarks.servers import main; main()"
@@ -49,12 +47,6 @@ def command_of(side: str, service: str) -> list[str]:
     return ["env", f"UC_LIBRARY={library}", *server]
 
 
-def _load(server: ServerProcess, workload: Workload, seconds: float, cpu: int | None) -> LoadResult:
-    options = [*load_shape(workload, server), "--seconds", str(seconds), "--warm-up", str(WARM_UP)]
-    port = 0 if server.unix_path is not None else server.port
-    return run_load(workload.mode, port, server.pid, options, cpu=cpu)
-
-
 def compare(sides: tuple[str, str], workload: Workload, pairs: int, seconds: float) -> list[float]:
     """B's CPU time for each request over A's, pair by pair; the first pair is not counted."""
     cpus = Cpus.choose()
@@ -62,11 +54,10 @@ def compare(sides: tuple[str, str], workload: Workload, pairs: int, seconds: flo
     ratios = []
     with ServerProcess(one, cpus.server) as a, ServerProcess(other, cpus.server) as b:
         for pair in track(range(pairs + 1), workload.name, transient=True):
-            order = (a, b) if pair % 2 else (b, a)
-            cpu_us = {
-                server.pid: _load(server, workload, seconds, cpus.load).server_cpu_per_request
-                for server in order
-            }
+            cpu_us = {}
+            for server in (a, b) if pair % 2 else (b, a):
+                result = load_shortly(server, workload, cpus.load, seconds)
+                cpu_us[server.pid] = result.server_cpu_per_request
             ratios.append(cpu_us[b.pid] / cpu_us[a.pid])
     return ratios[1:]
 

@@ -151,7 +151,7 @@ def test_a_damaged_record_ends_the_connection(talk):
 
 
 def test_writelines_takes_any_iterable(talk):
-    """A generator as well as a list, with nothing in front of it or with a backlog."""
+    """A generator and an iterator, as well as a list."""
 
     async def exchange(peer, theirs):
         theirs.transport.writelines(bytes([byte]) for byte in b"abc")

@@ -58,6 +58,7 @@ class WriteSide(FlowControl):
 
     def _write_otherwise(self, data: Any) -> int:
         """Write what is not a small bytes object, or complain; return as send() does, or 0."""
+        # The way is as open as in write(), only that there is too much to be copied.
         if data.__class__ is bytes and len(data) >= self._copy_below > 0:
             return self._send_reference(data)
         if not isinstance(data, (bytes, bytearray, memoryview)):
