@@ -43,13 +43,19 @@ enum uc_fd_flag {
 /* Of what UC_FD_GATHER puts into one record. */
 #define UC_GATHER_BYTES 262144u
 
-/* Of the credit for operations sending comes first: with less than what is asked for at a time, a
+/* A lease (uc_pool_keep()) counts with its whole buffer, from the record to uc_pool_release(). At the
+ * limit receiving rests, the peer feels it when its window is full, and it goes on by itself when
+ * leases have come back. So a consumer that releases nothing stands still alone: others find
+ * buffers as long as all credit together is less than the pool may grow to.
+ *
+ * Of the credit for operations sending comes first: with less than what is asked for at a time, a
  * receive or poll is interrupted for a send and goes on after it. */
 struct uc_fd_options {
     uint32_t size;         /* sizeof(struct uc_fd_options) */
     uint32_t flags;        /* UC_FD_* */
     uint64_t cookie;       /* comes back in every record */
-    uint64_t credit_bytes; /* given out in a turn, above which receiving rests; 0: 1 MiB */
+    uint64_t credit_bytes; /* given out in a turn, plus leased, above which receiving rests; 0:
+                              1 MiB */
     uint32_t credit_ops;   /* operations in flight at a time: 1 to 16; 0 means 16 */
     uint32_t reserved;     /* 0 */
     uint64_t high_water;   /* queued bytes that owe UC_EVENT_LOW_WATER; 0: 64 KiB */
@@ -72,9 +78,10 @@ struct uc_fd_status {
     uint32_t receiving;         /* 1 while the caller wants to receive or accept */
     uint32_t in_flight;         /* operations in the kernel */
     uint32_t credit_ops;        /* that may be in flight */
-    uint64_t credit_bytes;      /* that may be given out in a turn */
+    uint64_t credit_bytes;      /* that may be given out in a turn, and leased */
     uint64_t undelivered_bytes; /* received, kept because the caller has stopped */
     uint64_t queued_bytes;      /* to be sent, including what is in flight */
+    uint64_t leased_bytes;      /* of buffers kept from its records and not released */
 };
 
 /**
@@ -309,6 +316,21 @@ UC_EXPORT int uc_fd_set_water_marks(uc_fd *fd, uint64_t high, uint64_t low);
  * Since: 0.1
  */
 UC_EXPORT int uc_fd_set_credit(uc_fd *fd, uint32_t ops, uint64_t bytes);
+
+/**
+ * uc_fd_set_gather - choose whether pieces are put together
+ * @fd: a handle of a stream
+ * @on: 1: as UC_FD_GATHER; 0: each record is one buffer and can be kept
+ *
+ * Counts from the next record on.
+ *
+ * Return: 0, or
+ *   -EINVAL  also: @on is neither, or the descriptor is one of datagrams
+ *   -ESTALE, -ECHILD, -EPERM
+ *
+ * Since: 0.1
+ */
+UC_EXPORT int uc_fd_set_gather(uc_fd *fd, uint32_t on);
 
 /**
  * uc_fd_get_status - a snapshot

@@ -37,9 +37,13 @@ void uci_fd_table_finish(struct uci_fd_table *table)
 uc_fd *uci_fd_new(uc_ring *ring, int fd, const struct uc_fd_options *options)
 {
     uc_fd *record = malloc(sizeof(*record));
+    struct uci_account *account = uci_account_new(record);
 
-    if (!record)
+    if (!record || !account) {
+        free(record);
+        free(account);
         return NULL;
+    }
     *record = (uc_fd){
         .origin = uci_origin(),
         .ring = ring,
@@ -50,6 +54,7 @@ uc_fd *uci_fd_new(uc_ring *ring, int fd, const struct uc_fd_options *options)
         .read = UCI_READ_IDLE,
         .credit_ops = options->credit_ops,
         .credit_bytes = options->credit_bytes,
+        .account = account,
         .read_buffer = UCI_BUFFER_NONE,
         .stash_first = UCI_BUFFER_NONE,
         .stash_last = UCI_BUFFER_NONE,

@@ -53,6 +53,7 @@ struct uc_fd {
     int32_t end_result;    /* why the read side ended */
     int32_t kept_error;    /* of a datagram socket, to be told before what was kept; 0: none */
     uint64_t credit_bytes;
+    struct uci_account *account; /* what was kept of its records; NULL once it is detached */
     uint64_t turn; /* of the ring, in which turn_bytes, or a connection, were given out */
     uint64_t turn_bytes;
     uint32_t stash_first, stash_last; /* buffers kept while stopped */

@@ -24,6 +24,8 @@ void uci_flow_detach(uc_fd *fd)
     uci_list_remove(&fd->held);
     ring->fds.entries[fd->fd].fd = NULL;
     ring->attached_count--;
+    uci_account_leave(ring->pool, fd->account);
+    fd->account = NULL;
     fd->ring = NULL;
     if (fd->handle_freed)
         uci_fd_delete(fd);

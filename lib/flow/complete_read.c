@@ -103,6 +103,7 @@ static void deliver_payload(uc_fd *fd, const struct payload *payload)
     struct uc_event *event;
 
     uci_pool_complete(pool, payload->buffer, payload->start, payload->length);
+    uci_pool_charge_to(pool, payload->buffer, fd->account);
     token = uci_pool_token(pool, payload->buffer);
     if (!gather(fd, payload, offset)) {
         event = uci_flow_record(fd, kind, (int32_t)payload->length);
@@ -270,7 +271,8 @@ void uci_flow_complete_read(uc_fd *fd, const struct uci_completion *completion)
         uci_flow_accept_more(fd);
     if (fd->once_bytes && input != UCI_READ_END)
         finish_once(fd);
-    else if (input == UCI_READ_DATA && fd->turn_bytes >= fd->credit_bytes &&
+    else if (input == UCI_READ_DATA &&
+             fd->turn_bytes + fd->account->leased_bytes >= fd->credit_bytes &&
              uci_fd_read(fd, UCI_READ_THROTTLE).action == UCI_READ_CANCEL)
         uci_flow_cancel_lane(fd, UCI_LANE_READ);
 }

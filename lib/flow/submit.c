@@ -181,6 +181,9 @@ static int arm_read(uc_fd *fd)
         uci_flow_arm_later(fd);
         return 0;
     }
+    /* Whoever holds too many leases waits for one to come back: take_returned(). */
+    if (fd->account->leased_bytes >= fd->credit_bytes)
+        return 0;
     if (fd->read_kind == UCI_KIND_ACCEPT) {
         operation.op = UCI_OP_ACCEPT;
         /* A multishot accept keeps its place at the head of the kernel's queue. */
@@ -256,12 +259,22 @@ static int arm_poll(uc_fd *fd)
     return arm(fd, UCI_KIND_POLL, &operation);
 }
 
+/* Receives that rest because of what was leased from them may go on. */
+static void take_returned(uc_ring *ring)
+{
+    uc_fd *fd;
+
+    while ((fd = uci_accounts_next_returned(ring->pool)))
+        uci_flow_arm_later(fd);
+}
+
 int uci_flow_flush(uc_ring *ring)
 {
     struct uci_link batch;
     int r = 0;
 
     ring->starved = false;
+    take_returned(ring);
     uci_flow_provide(ring);
     uci_list_take(&batch, &ring->waiting);
     while (!uci_list_is_empty(&batch)) {

@@ -79,6 +79,8 @@ UC_EXPORT uc_fd *uc_fd_free(uc_fd *fd)
         uci_list_remove(&fd->attached);
         uci_list_remove(&fd->waiting);
         uci_list_remove(&fd->held);
+        if (fd->account)
+            uci_account_leave(fd->ring->pool, fd->account);
         uci_fd_delete(fd);
         return NULL;
     }
@@ -212,6 +214,14 @@ UC_EXPORT int uc_fd_set_credit(uc_fd *fd, uint32_t ops, uint64_t bytes)
     return 0;
 }
 
+UC_EXPORT int uc_fd_set_gather(uc_fd *fd, uint32_t on)
+{
+    CHECK_FD(fd);
+    CHECK_ARG(on <= 1 && !(fd->flags & UC_FD_DATAGRAM));
+    fd->flags = on ? fd->flags | UC_FD_GATHER : fd->flags & ~(uint32_t)UC_FD_GATHER;
+    return 0;
+}
+
 UC_EXPORT int uc_fd_get_status(uc_fd *fd, struct uc_fd_status *ret_status)
 {
     struct uc_fd_status status;
@@ -227,6 +237,7 @@ UC_EXPORT int uc_fd_get_status(uc_fd *fd, struct uc_fd_status *ret_status)
         .credit_bytes = fd->credit_bytes,
         .undelivered_bytes = fd->stash_bytes,
         .queued_bytes = fd->queue.bytes,
+        .leased_bytes = fd->account->leased_bytes,
     };
     return uci_struct_out(ret_status, &status, sizeof(status), sizeof(status));
 }

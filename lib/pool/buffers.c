@@ -166,6 +166,7 @@ int uc_pool_lease(uc_pool *pool, struct uc_lease *ret_lease)
     r = take(pool, UCI_BUFFER_LEASED, &index);
     if (r < 0)
         return r;
+    pool->buffers[index].account = NULL;
     pool->references++;
     *ret_lease = lease_of(pool, index);
     return 0;
@@ -183,6 +184,8 @@ int uc_pool_keep(uc_pool *pool, uint64_t buffer, struct uc_lease *ret_lease)
     if (r < 0)
         return r;
     move(pool, index, UCI_BUFFER_LEASED);
+    if (pool->buffers[index].account)
+        uci_account_charge(pool->buffers[index].account, pool->buffer_bytes);
     pool->references++;
     *ret_lease = lease_of(pool, index);
     return 0;
@@ -200,6 +203,8 @@ int uc_pool_release(uc_pool *pool, uint64_t token)
     if (r < 0)
         return r;
     pool->buffers[index].generation++;
+    if (pool->buffers[index].account)
+        uci_account_return(pool, pool->buffers[index].account, pool->buffer_bytes);
     if (pool->quarantine_ns)
         move_to_quarantine(pool, index);
     else

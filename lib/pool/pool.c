@@ -61,6 +61,7 @@ static void name_pool(uc_pool *pool)
 
 static void destroy(uc_pool *pool)
 {
+    uci_accounts_settle(pool);
     if (pool->base)
         uci_arena_release(pool->base, pool->reserved_bytes);
     free(pool->buffers);
@@ -79,6 +80,8 @@ static int fill(uc_pool *pool, const struct uc_pool_options *options)
     pool->quarantine_ns = options->quarantine_ns;
     pool->now_ns = uci_clock_now_ns;
     pool->free_first = pool->quarantine_first = pool->quarantine_last = UCI_BUFFER_NONE;
+    uci_list_init(&pool->returned);
+    uci_list_init(&pool->unsettled);
     pool->origin = uci_origin();
     pool->buffers = calloc(pool->max, sizeof *pool->buffers);
     if (!pool->origin || !pool->buffers)
@@ -179,6 +182,7 @@ void uci_pool_unbind(uc_pool *pool)
     if (uci_origin_is_mine(pool->origin))
         for (uint32_t index = 0; index < pool->count; index++)
             uci_pool_recycle(pool, index);
+    uci_accounts_settle(pool);
     pool->registered_bytes = 0;
     pool->bound = false;
     uci_pool_drop(pool);
@@ -216,10 +220,24 @@ int uci_pool_grow(uc_pool *pool, uint32_t count)
     return 0;
 }
 
+/* The leases are the parent's: their accounts are at an end. */
+static void clear_accounts(uc_pool *pool)
+{
+    for (uint32_t index = 0; index < pool->count; index++) {
+        struct uci_buffer *buffer = &pool->buffers[index];
+
+        if (buffer->state == UCI_BUFFER_LEASED && buffer->account)
+            uci_account_return(pool, buffer->account, pool->buffer_bytes);
+        buffer->account = NULL;
+    }
+    uci_accounts_settle(pool);
+}
+
 void uci_pool_reinit(uc_pool *pool)
 {
     uint64_t bytes = uci_pool_offset(pool, pool->count);
 
+    clear_accounts(pool);
     pool->references -= pool->by_state[UCI_BUFFER_LEASED];
     pool->origin = uci_origin();
     pool->generation++;

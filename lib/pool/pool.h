@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <uc/pool.h>
 
+#include "pool/account.h"
+
 #define UCI_BUFFER_NONE UINT32_MAX
 
 #define UCI_POOL_COUNT_DEFAULT 64u  /* buffers, */
@@ -38,6 +40,7 @@ struct uci_buffer {
     uint32_t state;      /* enum uci_buffer_state */
     uint32_t detail;     /* what the completion said beside the payload; flow's */
     uint64_t free_at_ns; /* end of quarantine */
+    struct uci_account *account; /* of a completed or leased one: whose it is, or NULL */
 };
 
 struct uc_pool {
@@ -60,6 +63,8 @@ struct uc_pool {
     uint32_t free_first;        /* last in, first out: the warmest memory is used again first */
     uint32_t quarantine_first, quarantine_last;
     uint32_t by_state[UCI_BUFFER_STATES];
+    struct uci_link returned;  /* accounts to which leases have come back */
+    struct uci_link unsettled; /* accounts that were left in this turn */
     uint64_t grown, exhausted, refused, locked_bytes, registered_bytes;
 };
 
@@ -86,6 +91,13 @@ static inline bool uci_pool_can_take(const uc_pool *pool)
 }
 
 void uci_pool_complete(uc_pool *pool, uint32_t index, uint32_t start, uint32_t length);
+
+/* On whose account a completed buffer is leased if its record is kept. */
+static inline void uci_pool_charge_to(uc_pool *pool, uint32_t index, struct uci_account *account)
+{
+    pool->buffers[index].account = account;
+}
+
 void uci_pool_recycle(uc_pool *pool, uint32_t index);
 
 /* As recycle, if the buffer is still in the life that the token names. For records given out: their

@@ -68,6 +68,7 @@ static void take_back(uc_ring *ring)
     while (ring->batch_count)
         uci_pool_recycle_token(ring->pool, ring->batch[--ring->batch_count]);
     ring->batch_bytes = 0;
+    uci_accounts_settle(ring->pool);
 }
 
 static int begin(uc_ring *ring, struct uc_event *events, uint32_t max)

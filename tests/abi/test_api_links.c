@@ -25,6 +25,7 @@ static const struct {
     FUNCTION(uc_fd_send),
     FUNCTION(uc_fd_send_to),
     FUNCTION(uc_fd_set_credit),
+    FUNCTION(uc_fd_set_gather),
     FUNCTION(uc_fd_set_water_marks),
     FUNCTION(uc_fd_shutdown),
     FUNCTION(uc_feature_describe),

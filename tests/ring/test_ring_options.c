@@ -146,6 +146,7 @@ static void no_descriptor_is_refused(void **state)
     assert_int_equal(uc_fd_poll_stop(NULL), -EINVAL);
     assert_int_equal(uc_fd_set_water_marks(NULL, 1, 1), -EINVAL);
     assert_int_equal(uc_fd_set_credit(NULL, 1, 1), -EINVAL);
+    assert_int_equal(uc_fd_set_gather(NULL, 1), -EINVAL);
     assert_int_equal(uc_fd_get_status(NULL, &status), -EINVAL);
     assert_int_equal(uc_fd_close(NULL, 0), -EINVAL);
 }
@@ -268,6 +269,7 @@ static int ask_everything(const struct asked *asked, int expected)
     UCT_CHECK(uc_fd_poll_stop(fd) == expected);
     UCT_CHECK(uc_fd_set_water_marks(fd, 1, 1) == expected);
     UCT_CHECK(uc_fd_set_credit(fd, 1, 1) == expected);
+    UCT_CHECK(uc_fd_set_gather(fd, 1) == expected);
     UCT_CHECK(uc_fd_get_status(fd, &status) == expected);
     UCT_CHECK(uc_fd_close(fd, 0) == expected);
     return 0;

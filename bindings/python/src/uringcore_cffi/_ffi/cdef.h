@@ -196,6 +196,7 @@ struct uc_fd_status {
     uint64_t credit_bytes;
     uint64_t undelivered_bytes;
     uint64_t queued_bytes;
+    uint64_t leased_bytes;
 };
 int uc_fd_attach(uc_ring *ring, int fd, const struct uc_fd_options *options,
                            uc_fd **ret_fd);
@@ -216,6 +217,7 @@ int uc_fd_poll(uc_fd *fd, uint32_t events);
 int uc_fd_poll_stop(uc_fd *fd);
 int uc_fd_set_water_marks(uc_fd *fd, uint64_t high, uint64_t low);
 int uc_fd_set_credit(uc_fd *fd, uint32_t ops, uint64_t bytes);
+int uc_fd_set_gather(uc_fd *fd, uint32_t on);
 int uc_fd_get_status(uc_fd *fd, struct uc_fd_status *ret_status);
 enum uc_close_flag {
     UC_CLOSE_ABORT = 1,

@@ -54,6 +54,7 @@ class FdStatus:
     credit_bytes: int
     undelivered_bytes: int
     queued_bytes: int
+    leased_bytes: int
 
 
 class Fd:
