@@ -17,6 +17,11 @@
  * Every lease carries the pool's identity and the generation of its buffer: a lease of another
  * pool, of an earlier life of the buffer, or released twice, is refused and nothing changes.
  *
+ * With UC_FENCE=1 in the environment of uc_pool_new() a buffer that nobody holds (free, or in
+ * quarantine) is without access, buffers stand a page apart, and what changed in one all the same
+ * is found at its next use, which then aborts the program and says what it knows. To hunt writes
+ * that come too late; every change of state costs a system call.
+ *
  * A pool serves one ring at a time. Its functions are called by the thread that runs the ring.
  */
 #ifndef UC_POOL_H
@@ -83,7 +88,8 @@ struct uc_lease {
  * @ret_pool: the new pool
  *
  * Return: 0, or
- *   -EINVAL  a wrong size, unknown flags, or a number out of its range
+ *   -EINVAL  a wrong size, unknown flags, or a number out of its range; or UC_FENCE is neither 0
+ *            nor 1
  *   -E2BIG   @options has a non-zero tail that this version does not know
  *   -ENOMEM  no memory; or UC_POOL_MLOCK_REQUIRED and the limit (RLIMIT_MEMLOCK) is too low
  *   -EPERM   UC_POOL_MLOCK_REQUIRED and locking is not allowed at all

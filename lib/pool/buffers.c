@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "fork/fork.h"
+#include "pool/fence.h"
 #include "pool/pool.h"
 
 #define INDEX_MASK 0xffffffu
@@ -26,10 +27,17 @@ static struct uc_lease lease_of(const uc_pool *pool, uint32_t index)
 static void move(uc_pool *pool, uint32_t index, uint32_t state)
 {
     struct uci_buffer *buffer = &pool->buffers[index];
+    bool was_idle = uci_buffer_is_idle(buffer->state), is_idle = uci_buffer_is_idle(state);
 
     pool->by_state[buffer->state]--;
     buffer->state = state;
     pool->by_state[state]++;
+    if (!pool->fenced || was_idle == is_idle)
+        return;
+    if (is_idle)
+        uci_fence_shut(pool, index);
+    else
+        uci_fence_open(pool, index);
 }
 
 static void move_to_free(uc_pool *pool, uint32_t index)

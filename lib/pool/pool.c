@@ -7,6 +7,7 @@
 #include "base/versioned.h"
 #include "fork/fork.h"
 #include "pool/arena.h"
+#include "pool/fence.h"
 #include "pool/pool.h"
 
 #define BUFFER_BYTES_MIN 4096u
@@ -70,18 +71,22 @@ static void destroy(uc_pool *pool)
 
 static int fill(uc_pool *pool, const struct uc_pool_options *options)
 {
-    int r;
+    int r = uci_fence_wanted();
 
+    uci_list_init(&pool->returned);
+    uci_list_init(&pool->unsettled);
+    if (r < 0)
+        return r;
+    pool->fenced = r;
     name_pool(pool);
     pool->references = 1;
     pool->buffer_bytes = options->buffer_bytes;
+    pool->stride = r ? uci_fence_stride(options->buffer_bytes) : options->buffer_bytes;
     pool->max = options->buffer_max;
     pool->flags = options->flags;
     pool->quarantine_ns = options->quarantine_ns;
     pool->now_ns = uci_clock_now_ns;
     pool->free_first = pool->quarantine_first = pool->quarantine_last = UCI_BUFFER_NONE;
-    uci_list_init(&pool->returned);
-    uci_list_init(&pool->unsettled);
     pool->origin = uci_origin();
     pool->buffers = calloc(pool->max, sizeof *pool->buffers);
     if (!pool->origin || !pool->buffers)
@@ -214,6 +219,8 @@ int uci_pool_grow(uc_pool *pool, uint32_t count)
         pool->buffers[index].generation = pool->first_generation;
         pool->buffers[index].next = pool->free_first;
         pool->free_first = index;
+        if (pool->fenced)
+            uci_fence_shut(pool, index);
     }
     pool->by_state[UCI_BUFFER_FREE] += count - pool->count;
     pool->count = count;
@@ -250,6 +257,8 @@ void uci_pool_reinit(uc_pool *pool)
         pool->by_state[state] = 0;
     for (uint32_t index = pool->count; index-- > 0;) {
         pool->buffers[index].generation++;
+        if (pool->fenced && !uci_buffer_is_idle(pool->buffers[index].state))
+            uci_fence_shut(pool, index);
         pool->buffers[index].state = UCI_BUFFER_FREE;
         pool->buffers[index].next = pool->free_first;
         pool->free_first = index;

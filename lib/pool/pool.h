@@ -43,6 +43,12 @@ struct uci_buffer {
     struct uci_account *account; /* of a completed or leased one: whose it is, or NULL */
 };
 
+/* Nobody's: neither the kernel nor a caller has it. */
+static inline bool uci_buffer_is_idle(uint32_t state)
+{
+    return state == UCI_BUFFER_FREE || state == UCI_BUFFER_QUARANTINE;
+}
+
 struct uc_pool {
     uint64_t origin;
     uint32_t references; /* the handle's, the ring's, and one for each lease */
@@ -54,6 +60,8 @@ struct uc_pool {
     uint8_t *base;
     uint64_t reserved_bytes;
     uint32_t buffer_bytes;
+    bool fenced;     /* UC_FENCE=1 */
+    uint64_t stride; /* from one buffer to the next */
     uint32_t count;
     uint32_t max;
     uint32_t flags;
@@ -111,7 +119,7 @@ uint64_t uci_pool_token(const uc_pool *pool, uint32_t index);
 
 static inline uint64_t uci_pool_offset(const uc_pool *pool, uint32_t index)
 {
-    return (uint64_t)index * pool->buffer_bytes;
+    return index * pool->stride;
 }
 
 /* In a forked child: the pool becomes the child's, with the same handle and ring as before; every

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "backend/plain.h"
+#include "pool/fence.h"
 #include "pool/pool.h"
 
 /* Operations whose presence dates the kernel: what they came with has no flag of its own. */
@@ -54,14 +55,18 @@ static int register_pool(struct uci_uring *uring, struct uc_ring_info *info)
     struct uc_pool *pool = uring->pool;
     struct iovec memory = {
         .iov_base = pool->base,
-        .iov_len = (size_t)pool->count * pool->buffer_bytes,
+        .iov_len = (size_t)uci_pool_offset(pool, pool->count),
     };
     int r;
 
     pool->registered_bytes = 0;
     if (!(pool->flags & (UC_POOL_REGISTER | UC_POOL_REGISTER_REQUIRED)))
         return 0;
+    if (pool->fenced)
+        uci_fence_lift(pool);
     r = io_uring_register_buffers(&uring->ring, &memory, 1);
+    if (pool->fenced)
+        uci_fence_lower(pool);
     if (r == 0) {
         uring->base.features |= UC_FEATURE_REGISTERED_BUFFERS;
         pool->registered_bytes = memory.iov_len;
