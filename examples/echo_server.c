@@ -3,6 +3,10 @@
  *
  *   echo_server [PORT]     0, the default, lets the kernel choose; prints "port N"
  *
+ * Small pieces are copied into the send queue. Large ones go back from where they were received:
+ * the record is kept (a lease), sent by reference, and released when the kernel has let go of it. A
+ * peer that does not read has its leases counted against its credit, and is not received from.
+ *
  * Ends on SIGTERM and SIGINT.
  */
 #include <arpa/inet.h>
@@ -17,9 +21,19 @@
 
 #define EVENTS 256
 #define DESCRIPTORS 65536
+#define LEASES 64          /* of one connection */
+#define COPIED_BYTES 16384 /* up to here a copy is cheaper than a buffer that is away */
+
+struct connection {
+    uc_fd *fd;
+    uint64_t leases[LEASES]; /* tokens, in the order of sending */
+    uint32_t first, count;
+};
 
 static volatile sig_atomic_t ended;
-static uc_fd *connections[DESCRIPTORS]; /* by descriptor */
+static struct connection *connections[DESCRIPTORS]; /* by descriptor */
+static uc_ring *ring;
+static uc_pool *pool;
 
 static void on_signal(int number)
 {
@@ -51,64 +65,117 @@ static int listen_on(int port)
     return fd;
 }
 
-static void on_accept(uc_ring *ring, int fd)
+static struct connection *open_connection(int fd)
 {
-    int on = 1;
+    struct connection *connection = calloc(1, sizeof(*connection));
 
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (fd >= DESCRIPTORS || uc_fd_attach(ring, fd, NULL, &connections[fd]) < 0)
-        close(fd);
-    else
-        uc_fd_recv_start(connections[fd]);
+    if (connection && uc_fd_attach(ring, fd, NULL, &connection->fd) == 0)
+        return connections[fd] = connection;
+    free(connection);
+    return NULL;
 }
 
-static void on_event(uc_ring *ring, const uint8_t *memory, const struct uc_event *event)
+static void release(struct connection *connection, uint32_t count)
 {
-    uc_fd *connection = event->fd >= 0 ? connections[event->fd] : NULL;
+    for (; count && connection->count; count--, connection->count--)
+        uc_pool_release(pool, connection->leases[connection->first++ % LEASES]);
+}
+
+static void close_connection(int fd)
+{
+    struct connection *connection = connections[fd];
+
+    connections[fd] = NULL;
+    if (!connection)
+        return;
+    uc_fd_free(connection->fd);
+    release(connection, LEASES);
+    free(connection);
+}
+
+static void on_accept(int fd)
+{
+    struct connection *connection = fd < DESCRIPTORS ? open_connection(fd) : NULL;
+    int on = 1;
+
+    if (!connection) {
+        close(fd);
+        return;
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    uc_fd_recv_start(connection->fd);
+}
+
+static void echo(struct connection *connection, const struct uc_event *event)
+{
+    const uint8_t *data = (const uint8_t *)uc_pool_base(pool) + event->offset;
+    uint64_t bytes = (uint64_t)event->result;
+    struct uc_lease lease;
+
+    if (bytes <= COPIED_BYTES || connection->count == LEASES ||
+        uc_pool_keep(pool, event->buffer, &lease) < 0) {
+        uc_fd_send(connection->fd, data, bytes, 0);
+        return;
+    }
+    connection->leases[(connection->first + connection->count++) % LEASES] = lease.token;
+    if (uc_fd_send(connection->fd, data, bytes, UC_SEND_REFERENCE) < 0)
+        uc_fd_close(connection->fd, UC_CLOSE_ABORT);
+}
+
+static void on_event(const struct uc_event *event)
+{
+    struct connection *connection = event->fd >= 0 ? connections[event->fd] : NULL;
 
     switch (event->kind) {
     case UC_EVENT_ACCEPT:
         if (event->result >= 0)
-            on_accept(ring, event->result);
+            on_accept(event->result);
         break;
     case UC_EVENT_RECV:
         if (event->result > 0)
-            uc_fd_send(connection, memory + event->offset, (uint64_t)event->result, 0);
+            echo(connection, event);
         else
-            uc_fd_close(connection, 0);
+            uc_fd_close(connection->fd, 0);
+        break;
+    case UC_EVENT_SENT:
+        release(connection, (uint32_t)event->result);
         break;
     case UC_EVENT_SEND_FAILED:
-        uc_fd_close(connection, UC_CLOSE_ABORT);
+        uc_fd_close(connection->fd, UC_CLOSE_ABORT);
         break;
     case UC_EVENT_CLOSED:
-        connections[event->fd] = uc_fd_free(connection);
+        close_connection(event->fd);
         break;
     }
 }
 
 int main(int argc, char **argv)
 {
+    /* Nobody but the kernel has pointers into a lease here: it need not rest. */
+    struct uc_pool_options options = {.size = sizeof(options), .quarantine_ns = 0};
+    struct uc_ring_options ring_options = {.size = sizeof(ring_options)};
     int listener = listen_on(argc > 1 ? atoi(argv[1]) : 0), n;
     struct sigaction action = {.sa_handler = on_signal};
     struct uc_event events[EVENTS];
-    const uint8_t *memory;
-    uc_ring *ring;
 
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    check("uc_ring_new", uc_ring_new(NULL, &ring));
-    check("uc_fd_attach", uc_fd_attach(ring, listener, NULL, &connections[listener]));
-    check("uc_fd_accept_start", uc_fd_accept_start(connections[listener]));
-    memory = uc_pool_base(uc_ring_pool(ring));
+    check("uc_pool_new", uc_pool_new(&options, &pool));
+    ring_options.pool = pool;
+    check("uc_ring_new", uc_ring_new(&ring_options, &ring));
+    if (!open_connection(listener))
+        check("uc_fd_attach", -ENOMEM);
+    check("uc_fd_accept_start", uc_fd_accept_start(connections[listener]->fd));
     while (!ended) {
         n = uc_ring_wait(ring, events, EVENTS, -1);
         if (n != -EINTR)
             check("uc_ring_wait", n);
         for (int i = 0; i < n; i++)
-            on_event(ring, memory, &events[i]);
+            on_event(&events[i]);
     }
     uc_ring_free(ring);
     for (int fd = 0; fd < DESCRIPTORS; fd++)
-        uc_fd_free(connections[fd]);
+        close_connection(fd);
+    uc_pool_free(pool);
     return 0;
 }
