@@ -70,6 +70,55 @@ class UcLib(Protocol):
     def uc_fd_get_status(self, fd: CData, ret_status: CData, /) -> int: ...
     def uc_fd_close(self, fd: CData, flags: int, /) -> int: ...
 
+    def uc_op_read(
+        self,
+        ring: CData,
+        fd: int,
+        buffer: CData,
+        count: int,
+        offset: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_write(
+        self,
+        ring: CData,
+        fd: int,
+        buffer: CData,
+        count: int,
+        offset: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_fsync(
+        self, ring: CData, fd: int, flags: int, cookie: int, ret_op: CData, /
+    ) -> int: ...
+    def uc_op_openat(
+        self,
+        ring: CData,
+        directory_fd: int,
+        path: CData,
+        flags: int,
+        mode: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_close(self, ring: CData, fd: int, cookie: int, ret_op: CData, /) -> int: ...
+    def uc_op_statx(
+        self,
+        ring: CData,
+        directory_fd: int,
+        path: CData,
+        flags: int,
+        mask: int,
+        statx: CData,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
     def uc_op_splice(
         self,
         ring: CData,
@@ -107,6 +156,7 @@ class UcLib(Protocol):
     UC_EVENT_LOW_WATER: int
     UC_EVENT_ENDED: int
     UC_SEND_REFERENCE: int
+    UC_FSYNC_DATA: int
     UC_FD_DATAGRAM: int
     UC_FD_GATHER: int
     UC_FD_SHARED: int
