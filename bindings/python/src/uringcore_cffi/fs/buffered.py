@@ -17,7 +17,15 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from uringcore_cffi._handles import files
-from uringcore_cffi.fs.raw import AsyncFile, Descriptor, RawFile, file_error, read_lines
+from uringcore_cffi.fs.raw import (
+    AsyncFile,
+    Descriptor,
+    RawFile,
+    file_error,
+    read_lines,
+    to_bytes_view,
+    to_size,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -189,10 +197,10 @@ class BufferedFile(AsyncFile):
         self._buffer = b"".join(parts) + self._buffer[self._next :]
         self._next = 0
 
-    async def _read(self, size: int | None) -> bytes | None:
+    async def _read(self, size: int) -> bytes | None:
         if self._pending:
             await self._flush()
-        if size is None or size < 0:
+        if size < 0:
             return await self._read_all()
         start, end = self._next, self._next + size
         if end <= len(self._buffer):
@@ -320,8 +328,8 @@ class BufferedFile(AsyncFile):
     # Writing; the turn is the caller's
 
     async def _write(self, data: Any) -> int:
+        flat = to_bytes_view(data)
         self._rewind()
-        flat = memoryview(data).cast("B")
         count, pending, size = len(flat), self._pending, self._size
         if count <= size - len(pending):
             pending += flat
@@ -354,7 +362,8 @@ class BufferedFile(AsyncFile):
                 # What goes to a place is written there again; what has none must not be.
                 if d.appending or not d.seekable:
                     del pending[: d.late_result]
-                    d.position = None
+                    if d.seekable and d.late_result:
+                        d.position = None
                 raise
             if written is None:
                 raise BlockingIOError(errno.EAGAIN, _NO_ROOM, 0)
@@ -448,7 +457,7 @@ class BufferedFile(AsyncFile):
         try:
             await self._flush()
             self._rewind()
-            flat = memoryview(data).cast("B")
+            flat = to_bytes_view(data)
             done = 0
             while done < len(flat):
                 written = await d.pwrite(flat[done:], offset + done)
@@ -485,16 +494,16 @@ class BufferedFile(AsyncFile):
 
     async def readinto(self, buffer: Any, /) -> int | None:
         """Cannot: the file is not open for reading."""
-        return self._cannot("readinto")  # type: ignore[no-any-return]
+        return self._cannot("read")  # type: ignore[no-any-return]
 
     async def readinto1(self, buffer: Any, /) -> int | None:
         """Cannot: the file is not open for reading."""
-        return self._cannot("readinto1")  # type: ignore[no-any-return]
+        return self._cannot("read1")  # type: ignore[no-any-return]
 
     async def readline(self, size: int | None = -1, /) -> bytes:
         """Cannot: the file is not open for reading."""
         self._check_open()
-        return self._cannot("read")  # type: ignore[no-any-return]
+        return b"" if size == 0 else self._cannot("read")
 
     async def readlines(self, hint: int | None = -1, /) -> list[bytes]:
         """Cannot: the file is not open for reading."""
@@ -530,7 +539,8 @@ class BufferedReader(BufferedFile):
         turn = self._turn
         if self._d.closed:
             raise ValueError("read of closed file")
-        if size is not None and size < -1:
+        size = to_size(size)
+        if size < -1:
             raise ValueError("read length must be non-negative or -1")
         if turn.taken:
             await turn.wait()
@@ -592,7 +602,7 @@ class BufferedReader(BufferedFile):
         turn = self._turn
         if self._d.closed:
             raise ValueError("readline of closed file")
-        limit = -1 if size is None else operator.index(size)
+        limit = to_size(size)
         if turn.taken:
             await turn.wait()
         turn.taken = True
@@ -620,8 +630,6 @@ class BufferedWriter(BufferedFile):
         turn = self._turn
         if self._d.closed:
             raise ValueError("write to closed file")
-        if isinstance(data, str):
-            raise TypeError("a bytes-like object is required, not 'str'")
         if turn.taken:
             await turn.wait()
         turn.taken = True

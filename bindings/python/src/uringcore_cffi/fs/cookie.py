@@ -41,24 +41,26 @@ class Cookie(NamedTuple):
         return cls(start, flags, feed, skip, bool(at_end))
 
 
-def find_place(decoder: Any, start: int, flags: int, data: bytes, used: int) -> Cookie:
+def find_place(
+    decoder: Any, start: int, flags: int, data: bytes, used: int, ratio: float
+) -> Cookie:
     """Return the place ``used`` characters after ``start``, where ``data`` was decoded from.
 
-    The decoder is left as it was found.
+    ``ratio`` is about how many bytes a character has. The decoder is left as it was found.
     """
     if not used:
         return Cookie(start, flags)
     state = decoder.getstate()
     try:
-        return _walk(decoder, start, flags, data, used)
+        return _walk(decoder, start, flags, data, used, ratio)
     finally:
         decoder.setstate(state)
 
 
-def _walk(decoder: Any, start: int, flags: int, data: bytes, used: int) -> Cookie:
-    """Go to the last place before the wanted one at which the decoder holds nothing."""
-    index, skip, flags = _jump(decoder, flags, data, used)
-    safe = index
+def _walk(decoder: Any, start: int, flags: int, data: bytes, used: int, ratio: float) -> Cookie:
+    """Go on byte by byte to the last place before the wanted one where the decoder is empty."""
+    safe, skip, flags = _jump(decoder, flags, data, used, ratio)
+    index = safe
     decoded = 0
     while decoded < skip:
         if index == len(data):
@@ -75,27 +77,24 @@ def _walk(decoder: Any, start: int, flags: int, data: bytes, used: int) -> Cooki
     return Cookie(start + safe, flags, index - safe if skip else 0, skip)
 
 
-def _jump(decoder: Any, flags: int, data: bytes, used: int) -> tuple[int, int, int]:
-    """Find a place near the wanted one by decoding large pieces.
+def _jump(decoder: Any, flags: int, data: bytes, used: int, ratio: float) -> tuple[int, int, int]:
+    """Find a place not behind the wanted one, near where the ratio says that it is.
 
     Return its index in ``data``, how many characters are left from there, and the flags.
     """
-    low, low_chars, low_flags = 0, 0, flags
-    high = len(data)
-    guess = min(high, used)
-    while guess > low:
-        decoder.setstate((b"", low_flags))
-        chars = low_chars + len(decoder.decode(data[low:guess]))
+    guess = int(ratio * used)
+    back = 1
+    while guess > 0:
+        decoder.setstate((b"", flags))
+        chars = len(decoder.decode(data[:guess]))
         held, new_flags = decoder.getstate()
-        if chars > used:
-            high = guess
-        elif not held:
-            low, low_chars, low_flags = guess, chars, new_flags
-        else:
+        if chars <= used and not held:
+            return guess, used - chars, new_flags
+        if chars <= used:
             guess -= len(held)
-            continue
-        if high - low <= 16:
-            break
-        guess = (low + high) // 2 if high < len(data) else min(high, low + used - low_chars)
-    decoder.setstate((b"", low_flags))
-    return low, used - low_chars, low_flags
+            back = 1
+        else:
+            guess -= back
+            back *= 2
+    decoder.setstate((b"", flags))
+    return 0, used, flags

@@ -111,7 +111,8 @@ class Engine:
         self.loop = weakref.ref(loop)
         self.inherited = False
         self.closed = False
-        self.spent = 0
+        self.spent = 0  # in this turn of the loop
+        self._is_counting = False  # it will be set to 0 when the next turn begins
         self._ring = ring
         self._handle = ring.handle
         self._wait = ring.wait
@@ -143,7 +144,7 @@ class Engine:
         cookie = self._next_cookie()
         operation = Operation(cookie, memory, late)
         self._pending[cookie] = operation  # before it is: an interrupt may keep the answer from us
-        if not self.spent:
+        if not self._is_counting:
             self._count_turn()
         self.spent += 1
         answer = submit(self._handle, *arguments, cookie, self._ret_op)
@@ -248,15 +249,18 @@ class Engine:
     async def let_run(self) -> None:
         """Let the loop run, until there is something to spend again."""
         while self.spent >= SPENT_MAX:
+            self._count_turn()
             await _next_turn()
 
     def _count_turn(self) -> None:
         loop = self.loop()
         if loop is not None:
             loop.call_soon(self._begin_turn)
+            self._is_counting = True
 
     def _begin_turn(self) -> None:
         self.spent = 0
+        self._is_counting = False
 
     # Memory
 

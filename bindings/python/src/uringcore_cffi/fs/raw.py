@@ -55,6 +55,28 @@ def _inherited() -> OSError:
     )
 
 
+def to_size(size: Any) -> int:
+    """Return a size argument as a number; None means all there is, which is -1."""
+    if size is None:
+        return -1
+    try:
+        return operator.index(size)
+    except TypeError:
+        raise TypeError(
+            f"argument should be integer or None, not {type(size).__name__!r}"
+        ) from None
+
+
+def to_bytes_view(data: Any) -> memoryview:
+    """Return a view of the bytes of what is to be written."""
+    try:
+        return memoryview(data).cast("B")
+    except TypeError:
+        if isinstance(data, memoryview):
+            raise
+        raise TypeError(f"a bytes-like object is required, not {type(data).__name__!r}") from None
+
+
 class AsyncFile:
     """What all files have, whatever their layers: iteration, and being a context."""
 
@@ -340,8 +362,8 @@ class Descriptor:
         else:
             offset = self._offset()
         written = await self.pwrite(data, offset)
-        if self.seekable:
-            self.position = None if offset == OFFSET_CURRENT else offset + (written or 0)
+        if written and self.seekable:
+            self.position = None if offset == OFFSET_CURRENT else offset + written
         return written
 
     async def pwrite(self, data: Any, offset: int) -> int | None:
@@ -539,8 +561,9 @@ class RawFile(AsyncFile):
 
     async def read(self, size: int | None = -1, /) -> bytes | None:
         """Read up to ``size`` bytes with one operation; all there is if ``size`` is negative."""
+        size = to_size(size)
         self._check_readable()
-        if size is None or size < 0:
+        if size < 0:
             return await self.readall()
         turn = self._d.turn
         if turn.taken:
@@ -577,7 +600,7 @@ class RawFile(AsyncFile):
 
     async def readline(self, size: int | None = -1, /) -> bytes:
         """Read one line, byte by byte: there is no buffer to keep more in."""
-        limit = -1 if size is None else operator.index(size)
+        limit = to_size(size)
         line = bytearray()
         while limit < 0 or len(line) < limit:
             data = await self.read(1)
@@ -594,13 +617,14 @@ class RawFile(AsyncFile):
 
     async def write(self, data: Any, /) -> int | None:
         """Write with one operation; return how many bytes were written."""
+        flat = data if type(data) is bytes else to_bytes_view(data)
         self._check_writable()
         turn = self._d.turn
         if turn.taken:
             await turn.wait()
         turn.taken = True
         try:
-            return await self._d.write(data)
+            return await self._d.write(flat)
         finally:
             turn.give()
 
@@ -640,7 +664,7 @@ class RawFile(AsyncFile):
     async def pwrite(self, data: Any, offset: int, /) -> int | None:
         """Write ``data`` at ``offset``; the position stays where it is."""
         self._check_writable()
-        return await self._d.pwrite(data, offset)
+        return await self._d.pwrite(to_bytes_view(data), offset)
 
     async def fsync(self) -> None:
         """Have what was written survive a crash."""
@@ -660,6 +684,6 @@ async def read_lines(file: Any, hint: int | None) -> list[Any]:
     while line := await file.readline():
         lines.append(line)
         count += len(line)
-        if hint is not None and 0 < hint <= count:
+        if hint is not None and 0 < hint < count:
             break
     return lines

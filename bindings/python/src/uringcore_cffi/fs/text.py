@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import codecs
 import io
-import operator
 import os
 from typing import TYPE_CHECKING, Any
 
 from uringcore_cffi.fs.cookie import Cookie, find_place
-from uringcore_cffi.fs.raw import AsyncFile, read_lines
+from uringcore_cffi.fs.raw import AsyncFile, read_lines, to_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,6 +65,7 @@ class TextFile(AsyncFile):
         self._text = ""
         self._used = 0
         self._snapshot: Snapshot | None = None
+        self._ratio = 0.0  # bytes of a character, in the last chunk
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
 
@@ -163,10 +163,11 @@ class TextFile(AsyncFile):
         """Decode the next bytes, behind text that was given out; tell whether there were any."""
         decoder = self._decoder
         state = decoder.getstate() if self._is_seekable else None
-        data = await self._buffer._read1(max(_CHUNK_BYTES, hint))
+        data = await self._buffer._read1(max(_CHUNK_BYTES, int(self._ratio * hint)))
         text = decoder.decode(data, not data)
         self._text = text
         self._used = 0
+        self._ratio = len(data) / len(text) if text else 0.0
         if state is not None:
             self._snapshot = (state[1], state[0] + data)
         return bool(data or text)
@@ -187,7 +188,7 @@ class TextFile(AsyncFile):
     async def read(self, size: int | None = -1, /) -> str:
         """Read ``size`` characters; less only at the end; up to the end if it is negative."""
         self._check_readable()
-        size = -1 if size is None else operator.index(size)
+        size = to_size(size)
         turn = self._turn
         if turn.taken:
             await turn.wait()
@@ -224,7 +225,7 @@ class TextFile(AsyncFile):
     async def readline(self, size: int | None = -1, /) -> str:
         """Read one line with its end, or ``size`` characters of it."""
         self._check_readable()
-        size = -1 if size is None else operator.index(size)
+        size = to_size(size)
         turn = self._turn
         if turn.taken:
             await turn.wait()
@@ -249,7 +250,7 @@ class TextFile(AsyncFile):
         parts, snapshots = [self._text], [self._snapshot]
         line = self._text[used:]
         try:
-            while not 0 <= size <= len(line):
+            while not line or not 0 <= size <= len(line):
                 if not await self._read_chunk():
                     self._forget_text()
                     return line
@@ -394,7 +395,8 @@ class TextFile(AsyncFile):
             return position
         flags, data = self._snapshot
         start = position - len(data)
-        return find_place(self._decoder, start, flags, data, self._used).number()
+        place = find_place(self._decoder, start, flags, data, self._used, self._ratio)
+        return place.number()
 
     async def seek(self, cookie: int, whence: int = os.SEEK_SET, /) -> int:
         """Go to where tell() returned ``cookie``, to the start or to the end."""
