@@ -96,6 +96,13 @@ def pin_writable(memory: Any) -> Any:
     return ffi.from_buffer(memory, require_writable=True)
 
 
+def at(pinned: Any, offset: int) -> Any:
+    """Return what can be submitted for pinned memory, from ``offset`` on."""
+    if not offset:
+        return pinned
+    return (ffi.from_buffer(pinned) if type(pinned) is bytes else pinned) + offset
+
+
 def unpin(pinned: Any) -> None:
     """Let go of memory that was pinned, when the record has come."""
     if type(pinned) is not bytes:

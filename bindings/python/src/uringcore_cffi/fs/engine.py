@@ -114,8 +114,6 @@ class Engine:
         self.spent = 0  # in this turn of the loop
         self._is_counting = False  # it will be set to 0 when the next turn begins
         self._ring = ring
-        self._handle = ring.handle
-        self._wait = ring.wait
         self._pending: dict[int, Operation] = {}
         self._waiters: dict[int, asyncio.Future[None]] = {}
         self._batch: deque[Record] = deque()
@@ -147,7 +145,7 @@ class Engine:
         if not self._is_counting:
             self._count_turn()
         self.spent += 1
-        answer = submit(self._handle, *arguments, cookie, self._ret_op)
+        answer = submit(self._ring.handle, *arguments, cookie, self._ret_op)
         if answer < 0:
             self._refused(answer, operation, submit, arguments)
         operation.name = self._ret_op[0]
@@ -160,7 +158,7 @@ class Engine:
         """Submit again if the loop runs in another thread now; raise for any other refusal."""
         if answer == -errno.EPERM:
             self._ring.enable()
-            answer = submit(self._handle, *arguments, operation.cookie, self._ret_op)
+            answer = submit(self._ring.handle, *arguments, operation.cookie, self._ret_op)
         if answer < 0:
             del self._pending[operation.cookie]
             raise answer_error(answer, "the file ring")
@@ -169,19 +167,19 @@ class Engine:
         """Enter the ring without waiting, and hand out what has ended."""
         if self._ring.recover() or self._batch:
             self._recover()
-        count = self._wait(0)
+        count = self._ring.wait(0)
         while count:
             self._batch.extend(self._records(count))
             self._ring.taken()
             self._hand_out()
             if not self._pending:
                 return
-            count = self._wait(0)
+            count = self._ring.wait(0)
 
     def _records(self, count: int) -> list[Record]:
         if count == -errno.EPERM:
             self._ring.enable()
-            count = self._wait(0)
+            count = self._ring.wait(0)
         return self._ring.records(count)
 
     def _recover(self) -> None:
@@ -218,7 +216,9 @@ class Engine:
         A cancellation asks the kernel to end it, and is raised when the kernel has let go, not
         before. What was made by then is undone; ``operation.result`` tells how far it got.
         """
-        cancelled: asyncio.CancelledError | None = None
+        # Only what it said: the exception itself, raised again, makes CPython 3.9 to 3.11 crash in
+        # a later collection of garbage.
+        cancelled: tuple[Any, ...] | None = None
         cookie = operation.cookie
         while not operation.done:
             loop = asyncio.get_running_loop()
@@ -227,7 +227,7 @@ class Engine:
                 if not operation.done:  # an interrupt may have let it end meanwhile
                     await waiter
             except asyncio.CancelledError as exc:
-                cancelled = exc
+                cancelled = exc.args
                 self.cancel(operation)
             except BaseException:
                 operation.abandoned = True  # the coroutine is being closed: nobody will know
@@ -237,13 +237,13 @@ class Engine:
                 self._waiters.pop(cookie, None)
         if cancelled is not None:
             operation.undo()
-            raise cancelled
+            raise asyncio.CancelledError(*cancelled)
         return operation.result
 
     def cancel(self, operation: Operation) -> None:
         """Ask for an operation to end early."""
         if not operation.done and operation.name:
-            files.cancel(self._handle, operation.name)
+            files.cancel(self._ring.handle, operation.name)
             self.look()
 
     async def let_run(self) -> None:

@@ -229,17 +229,8 @@ class Descriptor:
     async def _read_pieces(self, count: int, offset: int) -> bytes | None:
         """Read more than one operation may move."""
         whole = bytearray(count)
-        view = memoryview(whole)
-        done = 0
-        while done < count:
-            piece = view[done : done + PIECE_MAX]
-            got = await self.pread_into(piece, offset + done)
-            if got is None and not done:
-                return None
-            done += got or 0
-            if not got or got < len(piece):
-                break
-        return bytes(view[:done])
+        done = await self._transfer(files.read, files.pin_writable(whole), count, offset)
+        return None if done is None else bytes(memoryview(whole)[:done])
 
     async def _read_stream(self, count: int) -> bytes | None:
         """Read where the stream stands; what came for a cancelled reader is the next one's."""
@@ -269,18 +260,6 @@ class Descriptor:
             if result != _TRANSIENT:
                 raise file_error(result)
 
-    async def pread_into(self, memory: Any, offset: int) -> int | None:
-        """Read into ``memory`` at ``offset``, in one operation."""
-        engine = self.engine_here()
-        if engine.spent >= SPENT_MAX:
-            await engine.let_run()
-        pinned = files.pin_writable(memory)
-        count = min(len(pinned), PIECE_MAX)
-        if not count:
-            return 0
-        engine.spend(count)
-        return await self._transfer(engine, files.read, pinned, count, offset)
-
     async def read_into(self, memory: Any) -> int | None:
         """Read into ``memory``, which is bytes in a row, at the position."""
         if self._kept or not self.seekable:
@@ -289,34 +268,51 @@ class Descriptor:
                 return None
             memory[: len(data)] = data
             return len(data)
-        done, offset = 0, self._offset()
-        while done < len(memory):
-            piece = memory[done : done + PIECE_MAX]
-            got = await self.pread_into(piece, offset + done)
-            if got is None and not done:
-                return None
-            done += got or 0
-            if not got or got < len(piece):
-                break
-        self.position = offset + done
+        if not len(memory):
+            return 0
+        offset = self._offset()
+        pinned = files.pin_writable(memory)
+        done = await self._transfer(files.read, pinned, len(memory), offset)
+        files.unpin(pinned)
+        if done:
+            self.position = offset + done
         return done
 
     async def _transfer(
-        self, engine: Engine, submit: Callable[..., int], pinned: Any, count: int, offset: int
+        self, submit: Callable[..., int], pinned: Any, count: int, offset: int
     ) -> int | None:
+        """Move bytes between the file and memory, as many as there are or as there is room for.
+
+        Return how many, None if it would have to be waited for; after a cancellation
+        ``late_result`` says it.
+        """
+        done = 0
         while True:
-            self.late_result = 0
-            operation = engine.begin(submit, self.fd, pinned, count, offset, memory=pinned)
+            engine = self.engine_here()
+            if engine.spent >= SPENT_MAX:
+                await engine.let_run()
+            self.late_result = done
+            piece = min(count - done, PIECE_MAX)
+            engine.spend(piece)
+            operation = engine.begin(
+                submit,
+                self.fd,
+                files.at(pinned, done),
+                piece,
+                offset if offset == OFFSET_CURRENT else offset + done,
+                memory=pinned,
+            )
             try:
                 result = operation.result if operation.done else await engine.ended(operation)
             except asyncio.CancelledError:
-                self.late_result = max(operation.result, 0)
+                self.late_result += max(operation.result, 0)
                 raise
-            finally:
-                if operation.done:
-                    files.unpin(pinned)
-            if result >= 0:
-                return result
+            if result > 0:
+                done += result
+            if result == piece and done < count:
+                continue
+            if result >= 0 or (done and result != _TRANSIENT):
+                return done
             if result == _AGAIN:
                 return None
             if result != _TRANSIENT:
@@ -368,33 +364,13 @@ class Descriptor:
 
     async def pwrite(self, data: Any, offset: int) -> int | None:
         """Write bytes at ``offset``; return how many were written, None if there is no room."""
-        pinned = files.pin(data)
-        count = len(pinned)
+        count = len(data)
         if not count:
             return 0
-        engine = self.engine_here()
-        if engine.spent >= SPENT_MAX:
-            await engine.let_run()
-        engine.spend(min(count, PIECE_MAX))
-        if count <= PIECE_MAX:
-            return await self._transfer(engine, files.write, pinned, count, offset)
-        flat = memoryview(data).cast("B")
-        done = 0
-        while done < count:
-            piece = flat[done : done + PIECE_MAX]
-            try:
-                written = await self.pwrite(
-                    piece, offset if offset == OFFSET_CURRENT else offset + done
-                )
-            except asyncio.CancelledError:
-                self.late_result += done
-                raise
-            if written is None and not done:
-                return None
-            done += written or 0
-            if not written or written < len(piece):
-                break
-        return done
+        pinned = files.pin(data)
+        written = await self._transfer(files.write, pinned, count, offset)
+        files.unpin(pinned)
+        return written
 
     async def sync(self, flags: int = 0) -> None:
         """Have what was written survive a crash."""
