@@ -8,15 +8,21 @@
 
 from __future__ import annotations
 
+from uringcore_cffi._handles.fd import FdStatus
+from uringcore_cffi._handles.lease import Lease
 from uringcore_cffi._handles.pool import Pool, PoolStats
 from uringcore_cffi._handles.ring import Info, Stats
 from uringcore_cffi._loop.loop import UringEventLoop
 from uringcore_cffi.policy import EventLoopPolicy, install
 from uringcore_cffi.runners import new_event_loop, run
+from uringcore_cffi.transports.lease_protocol import LeaseProtocol
 
 __all__ = [
     "EventLoopPolicy",
+    "FdStatus",
     "Info",
+    "Lease",
+    "LeaseProtocol",
     "Pool",
     "PoolStats",
     "Stats",

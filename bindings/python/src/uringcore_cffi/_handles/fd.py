@@ -36,8 +36,8 @@ NO_HANDLE = ffi.NULL
 _OPTIONS = ffi.typeof("struct uc_fd_options *")
 _RET_FD = ffi.typeof("uc_fd **")
 _OPTIONS_BYTES = ffi.sizeof("struct uc_fd_options")
-# Payloads are copied out, never kept: the larger a record of a stream the better. And who knows
-# which other processes accept from a listening socket.
+# Payloads are copied out if not said otherwise: the larger a record of a stream the better. And who
+# knows which other processes accept from a listening socket.
 _STREAM = lib.UC_FD_GATHER | lib.UC_FD_SHARED
 _DATAGRAM = lib.UC_FD_DATAGRAM
 
@@ -74,6 +74,7 @@ class Fd:
         """
         flags = _DATAGRAM if datagram else _STREAM
         fields = {"size": _OPTIONS_BYTES, "flags": flags, "cookie": cookie}
+        fields["credit_bytes"] = ring.credit_bytes
         ret_fd = ffi.new(_RET_FD)
         answer = _attach(ring.handle, fileno, ffi.new(_OPTIONS, fields), ret_fd)
         if answer < 0:
@@ -124,6 +125,14 @@ class Fd:
     def set_water_marks(self, high: int, low: int) -> int:
         """Set the marks of the send queue, in bytes."""
         return lib.uc_fd_set_water_marks(self.handle, high, low)
+
+    def set_gather(self, on: bool) -> int:
+        """Choose between few large records and records that can be kept, from the next one on."""
+        return lib.uc_fd_set_gather(self.handle, on)
+
+    def set_credit(self, ops: int, count: int) -> int:
+        """Set the budget: operations in flight, and received bytes in a turn plus leased ones."""
+        return lib.uc_fd_set_credit(self.handle, ops, count)
 
     def close(self, flags: int) -> int:
         """Send what is queued, end what is in flight, then close (see CLOSE_*)."""
