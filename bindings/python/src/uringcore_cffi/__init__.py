@@ -15,6 +15,13 @@ from uringcore_cffi._handles.ring import Info, Stats
 from uringcore_cffi._loop.loop import UringEventLoop
 from uringcore_cffi.policy import EventLoopPolicy, install
 from uringcore_cffi.runners import new_event_loop, run
+from uringcore_cffi.streams import (
+    StreamReader,
+    open_connection,
+    open_unix_connection,
+    start_server,
+    start_unix_server,
+)
 from uringcore_cffi.transports.lease_protocol import LeaseProtocol
 
 __all__ = [
@@ -26,10 +33,15 @@ __all__ = [
     "Pool",
     "PoolStats",
     "Stats",
+    "StreamReader",
     "UringEventLoop",
     "install",
     "new_event_loop",
+    "open_connection",
+    "open_unix_connection",
     "run",
+    "start_server",
+    "start_unix_server",
 ]
 
 

@@ -7,6 +7,7 @@ back. lending.py sees to it.
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, Callable
@@ -135,10 +136,20 @@ class Lease:
         state = ", released" if self._data is None else ""
         return f"<{type(self).__name__} of {self._size} bytes{state}>"
 
+    # For the reader of a stream, before anybody has seen a view.
+
     def _take(self, count: int) -> bytes:
-        """Cut ``count`` bytes off the front, before anybody has seen a view."""
+        """Cut up to ``count`` bytes off the front."""
         start = self._start
         taken: bytes = self._data[start : start + count]
-        self._start += count
-        self._size -= count
+        self._start += len(taken)
+        self._size -= len(taken)
         return taken
+
+    def _find_end(self, separator: bytes) -> int:
+        """Tell how many bytes there are up to the end of a separator; 0: it is not found."""
+        with memoryview(self._data) as whole, whole[self._start :] as view:
+            found = re.search(re.escape(separator), view)
+            end = 0 if found is None else found.end()
+            del found  # it holds the view
+        return end
