@@ -1,9 +1,9 @@
 """Streams whose reader also gives leases: asyncio's own, with read_lease().
 
-A reader begins as asyncio's does: the transport gives it bytes, and nothing is slower. With the first
-read_lease() the transport turns to leases, and what arrives is queued as such (``_leases``), behind
-what lies in ``_buffer``. The other read methods go on to work on ``_buffer``: what they need is
-copied there first. If they alone are called for a while, the transport turns back to bytes.
+A reader begins as asyncio's does: the transport gives it bytes. With the first read_lease() the
+transport turns to leases, and what arrives is queued as such (``_leases``), behind what lies in
+``_buffer``. The other methods go on to read from ``_buffer``: what they need is copied there first.
+If they alone are called for a while, the transport turns back to bytes.
 
 On other event loops, over TLS, and of what came as bytes, read_lease() copies.
 """

@@ -29,8 +29,8 @@ ENDED: Final = lib.UC_EVENT_ENDED
 DATAGRAM_ADDRESS_BYTES: Final = lib.UC_DATAGRAM_ADDRESS_BYTES
 
 # kind, result, flags, offset, cookie. Skipped: the descriptor (its number can be reused within a
-# batch, the cookie cannot) and the buffer's name, which only keepers of buffers need: it is the last
-# of NUMBERS numbers of 64 bits.
+# batch, the cookie cannot) and the buffer's name, which only keepers of buffers need: it is the
+# last of NUMBERS numbers of 64 bits.
 Record = tuple[int, int, int, int, int]
 LAYOUT: Final = struct.Struct("=I4xiIQQ8x")
 NUMBERS: Final = LAYOUT.size // 8

@@ -1,15 +1,15 @@
 """Leases: what a pool has lent out, and how it comes back.
 
-The death of an exporter (see lease.py) is the only moment at which a buffer may go back. A finalizer
-may run in any thread, inside any allocation and with any lock held, so it takes no lock and does one
-thing that nothing can interrupt: it appends to a deque. The loop gives back what stands there before
-its next wait. If it sleeps, a second finalizer, called behind the first, wakes it: a receiver may
-rest for want of credit.
+The death of an exporter (see lease.py) is the only moment at which a buffer may go back. A
+finalizer may run in any thread, inside any allocation and with any lock held, so it takes no lock
+and does one thing that nothing can interrupt: it appends to a deque. The loop gives back what stands
+there before its next wait. If it sleeps, a second finalizer, called behind the first, wakes it: a
+receiver may rest for want of credit.
 
 Most leases end in the callback that they were made for and need no finalizers. Until the next wait
-the exporter is held here (``fresh``), and release() sees that nobody else has it; finalizers are for
-those that live on. PyPy does not count references: there, what was viewed comes back when garbage
-is collected, which is helped along when much is out.
+the exporter is held here (``fresh``), and release() sees that nobody else has it; finalizers are
+for those that live on. PyPy does not count references: there, what was viewed comes back when
+garbage is collected, which is helped along when much is out.
 
 Once the ring is gone no loop gives anything back: then whoever ends a lease does, one at a time.
 """
@@ -52,6 +52,10 @@ class _Ref(weakref.ref):  # type: ignore[type-arg]
     nudge: Any  # the reference whose callback wakes the loop: older, and so called behind this one
 
 
+# Those that outlive their ring: nobody else may hold them until the last lease has ended.
+lingering: set[Leases] = set()
+
+
 class Leases:
     """What a pool has lent out.
 
@@ -78,9 +82,6 @@ class Leases:
         "fresh",
         "thread",
     )
-
-    # Those that outlive their ring: nobody else may hold them until the last lease has ended.
-    _lingering: set[Leases] = set()
 
     def __init__(self, handle: CData) -> None:
         """Serve the pool ``handle``."""
@@ -220,7 +221,7 @@ class Leases:
         with self._lock:
             self._ring = ring
         self._many = many
-        self._lingering.discard(self)
+        lingering.discard(self)
 
     def before_free(self) -> None:
         """Let nobody wake the ring any more, and wait for those who do."""
@@ -233,7 +234,7 @@ class Leases:
     def after_free(self) -> None:
         """The ring is gone: from now on whoever ends a lease gives it back."""
         self._watch()
-        self._lingering.add(self)
+        lingering.add(self)
         self._ring = None
         self._give_back_alone()
 
@@ -248,7 +249,7 @@ class Leases:
                     return
                 self._give_back()
                 if not self._out:
-                    self._lingering.discard(self)
+                    lingering.discard(self)
             finally:
                 self._lock.release()
 

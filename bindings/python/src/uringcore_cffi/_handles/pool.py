@@ -50,7 +50,9 @@ def _quarantine_ns(milliseconds: float | None) -> int:
     if milliseconds is None:
         return 2**64 - 1  # UC_QUARANTINE_DEFAULT
     if not 0 <= milliseconds <= _QUARANTINE_MAX_MS:
-        raise ValueError(f"quarantine_ms is {milliseconds!r}: it goes from 0 to {_QUARANTINE_MAX_MS}")
+        raise ValueError(
+            f"quarantine_ms is {milliseconds!r}: it goes from 0 to {_QUARANTINE_MAX_MS}"
+        )
     return int(milliseconds * 1e6)
 
 

@@ -13,7 +13,6 @@ from uringcore_cffi._handles.fd import Fd, FdStatus
 from uringcore_cffi._handles.lease import Lease
 from uringcore_cffi._handles.lending import Leases
 from uringcore_cffi._handles.ring import Ring
-from uringcore_cffi._loop.readiness import fileno_of
 
 if TYPE_CHECKING:
     from uringcore_cffi._loop.socket_endpoint import SocketEndpoint
@@ -82,7 +81,7 @@ class LeaseMethods:
         connection: socket.socket | asyncio.BaseTransport,
         *,
         ops: int | None = None,
-        bytes: int | None = None,
+        bytes: int | None = None,  # noqa: A002  # the word for it
     ) -> None:
         """Set what a connection may hold; None leaves it as it is.
 
@@ -112,7 +111,7 @@ class LeaseMethods:
             sock = connection.get_extra_info("socket")
             if sock is None:
                 return None
-            transport = self._transports.get(fileno_of(sock))
+            transport = self._transports.get(sock.fileno())
             return None if transport is None else transport._fd
-        endpoint = self._sockets.get(fileno_of(connection))
+        endpoint = self._sockets.get(connection.fileno())
         return endpoint.fd if endpoint is not None and endpoint.socket() is connection else None

@@ -46,7 +46,8 @@ class SocketMethods:
                     return b""
         endpoint = endpoint or await self._watch_socket(sock)
         if endpoint.is_stream:
-            return await endpoint.recv(sock, nbytes)
+            data: bytes = await endpoint.recv(sock, nbytes)
+            return data
         return await self._when_ready(sock, select.POLLIN, lambda: sock.recv(nbytes))
 
     async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:

@@ -53,9 +53,7 @@ class ReadSide:
 
     def _choose_receiver(self) -> None:
         """Decide whether data may take the short way to data_received()."""
-        if (
-            self._buffered or self._leased or self._paused or self._closing or self._stash
-        ):
+        if self._buffered or self._leased or self._paused or self._closing or self._stash:
             self.receive = None
         else:
             self.receive = getattr(self._protocol, "data_received", None)
