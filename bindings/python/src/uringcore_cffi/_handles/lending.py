@@ -2,9 +2,9 @@
 
 The death of an exporter (see lease.py) is the only moment at which a buffer may go back. A
 finalizer may run in any thread, inside any allocation and with any lock held, so it takes no lock
-and does one thing that nothing can interrupt: it appends to a deque. The loop gives back what stands
-there before its next wait. If it sleeps, a second finalizer, called behind the first, wakes it: a
-receiver may rest for want of credit.
+and does one thing that nothing can interrupt: it appends to a deque. The loop gives back what
+stands there before its next wait. If it sleeps, a second finalizer, called behind the first, wakes
+it: a receiver may rest for want of credit.
 
 Most leases end in the callback that they were made for and need no finalizers. Until the next wait
 the exporter is held here (``fresh``), and release() sees that nobody else has it; finalizers are
