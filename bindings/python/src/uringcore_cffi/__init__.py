@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from uringcore_cffi._handles.fd import FdStatus
 from uringcore_cffi._handles.lease import Lease
 from uringcore_cffi._handles.pool import Pool, PoolStats
@@ -24,14 +26,21 @@ from uringcore_cffi.streams import (
 )
 from uringcore_cffi.transports.lease_protocol import LeaseProtocol
 
+if TYPE_CHECKING:
+    from uringcore_cffi.lowlevel import Fd, Ring
+
+    __version__: str
+
 __all__ = [
     "EventLoopPolicy",
+    "Fd",
     "FdStatus",
     "Info",
     "Lease",
     "LeaseProtocol",
     "Pool",
     "PoolStats",
+    "Ring",
     "Stats",
     "StreamReader",
     "UringEventLoop",
@@ -45,7 +54,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> str:
+_LOWLEVEL = ("Fd", "Ring")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LOWLEVEL:  # most programs need only the loop
+        from uringcore_cffi import lowlevel
+
+        found = globals()[name] = getattr(lowlevel, name)
+        return found
     if name == "__version__":
         from importlib.metadata import version
 

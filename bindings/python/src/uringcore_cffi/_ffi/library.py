@@ -62,8 +62,12 @@ class UcLib(Protocol):
     def uc_fd_recv_once(self, fd: CData, max_bytes: int, /) -> int: ...
     def uc_fd_recv_stop(self, fd: CData, /) -> int: ...
     def uc_fd_send(self, fd: CData, data: CData, count: int, flags: int, /) -> int: ...
+    def uc_fd_send_to(
+        self, fd: CData, data: CData, count: int, address: CData, address_bytes: int, /
+    ) -> int: ...
     def uc_fd_shutdown(self, fd: CData, /) -> int: ...
     def uc_fd_accept_start(self, fd: CData, /) -> int: ...
+    def uc_fd_connect(self, fd: CData, address: CData, address_bytes: int, /) -> int: ...
     def uc_fd_poll(self, fd: CData, events: int, /) -> int: ...
     def uc_fd_poll_stop(self, fd: CData, /) -> int: ...
     def uc_fd_set_water_marks(self, fd: CData, high: int, low: int, /) -> int: ...
@@ -72,6 +76,57 @@ class UcLib(Protocol):
     def uc_fd_get_status(self, fd: CData, ret_status: CData, /) -> int: ...
     def uc_fd_close(self, fd: CData, flags: int, /) -> int: ...
 
+    def uc_op_nop(self, ring: CData, cookie: int, ret_op: CData, /) -> int: ...
+    def uc_op_read(
+        self,
+        ring: CData,
+        fd: int,
+        buffer: CData,
+        count: int,
+        offset: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_write(
+        self,
+        ring: CData,
+        fd: int,
+        buffer: CData,
+        count: int,
+        offset: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_fsync(
+        self, ring: CData, fd: int, flags: int, cookie: int, ret_op: CData, /
+    ) -> int: ...
+    def uc_op_openat(
+        self,
+        ring: CData,
+        directory_fd: int,
+        path: CData,
+        flags: int,
+        mode: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_close(self, ring: CData, fd: int, cookie: int, ret_op: CData, /) -> int: ...
+    def uc_op_statx(
+        self,
+        ring: CData,
+        directory_fd: int,
+        path: CData,
+        flags: int,
+        mask: int,
+        statx: CData,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_timeout(self, ring: CData, ns: int, cookie: int, ret_op: CData, /) -> int: ...
     def uc_op_splice(
         self,
         ring: CData,
@@ -100,6 +155,7 @@ class UcLib(Protocol):
     UC_EVENT_RECV: int
     UC_EVENT_DATAGRAM: int
     UC_EVENT_ACCEPT: int
+    UC_EVENT_CONNECT: int
     UC_EVENT_SENT: int
     UC_EVENT_SEND_FAILED: int
     UC_EVENT_SHUTDOWN: int
@@ -109,7 +165,9 @@ class UcLib(Protocol):
     UC_EVENT_PAYLOAD: int
     UC_EVENT_LOW_WATER: int
     UC_EVENT_ENDED: int
+    UC_EVENT_TRUNCATED: int
     UC_SEND_REFERENCE: int
+    UC_FSYNC_DATA: int
     UC_FD_DATAGRAM: int
     UC_FD_GATHER: int
     UC_FD_SHARED: int

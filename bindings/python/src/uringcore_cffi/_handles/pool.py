@@ -101,6 +101,14 @@ class Pool:
             raise answer_error(answer, "uc_pool_new")
         return cls(ret_pool[0], owned=True)
 
+    def __enter__(self) -> Pool:
+        """Return the pool."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Free it."""
+        self.free()
+
     def stats(self) -> PoolStats:
         """Return the counters as of now."""
         stats = ffi.new("struct uc_pool_stats *")

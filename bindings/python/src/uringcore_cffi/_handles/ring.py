@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable
@@ -18,7 +19,7 @@ from typing import Any, Callable
 from uringcore_cffi._ffi.errors import answer_error, creation_error, refusal_error
 from uringcore_cffi._ffi.library import CData, ffi, lib
 from uringcore_cffi._handles.events import LAYOUT, NUMBERS, Record
-from uringcore_cffi._handles.fd import Fd
+from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, Fd
 from uringcore_cffi._handles.lending import Leases
 from uringcore_cffi._handles.pool import Pool
 from uringcore_cffi._handles.probe import BACKEND_NAMES, BACKENDS
@@ -28,6 +29,9 @@ RECORDS_MAX = 256
 
 # uc_fd_options.credit_bytes if nothing is said.
 _CREDIT_BYTES = 1 << 20
+# How long settle() waits for the kernel to let go of what is in flight, and at a time.
+_SETTLE_SECONDS = 1.0
+_SETTLE_STEP_NS = 10_000_000
 
 # UC_OFFSET_CURRENT of include/uc/op.h: at the file's own position; what pipes and sockets need.
 OFFSET_CURRENT = 2**64 - 1
@@ -209,10 +213,14 @@ class Ring:
         """Return the batch that wait() got but could not hand over; empty when there is none."""
         if not self._head[0]:
             return []
+        return list(_unpack(self._view[: self.last_count() * _RECORD_BYTES]))
+
+    def last_count(self) -> int:
+        """Return how many records the last wait() got; raise for who may not run the ring."""
         count = lib.uc_ring_last_count(self.handle)
         if count < 0:
             raise answer_error(count, "uc_ring_last_count")
-        return list(_unpack(self._view[: count * _RECORD_BYTES]))
+        return count
 
     def buffer_name(self, position: int) -> int:
         """Return what names the payload's buffer of a record in the last batch."""
@@ -234,7 +242,7 @@ class Ring:
             raise OSError(
                 errno.EBUSY,
                 "more is in flight than can move to another thread at once: "
-                "run the loop in the thread that ran it before, or close it",
+                "have the thread that ran it before go on, or close it",
             )
         if answer < 0:
             raise refusal_error(answer, "uc_ring_enable")
@@ -283,6 +291,36 @@ class Ring:
         if answer < 0:
             raise answer_error(answer, "uc_ring_event_fd")
         return answer
+
+    def poll_fd(self) -> int:
+        """Return the ring's own descriptor, to ask whether there is something to take."""
+        answer = lib.uc_ring_poll_fd(self.handle)
+        if answer < 0:
+            raise answer_error(answer, "uc_ring_poll_fd")
+        return answer
+
+    def settle(self, drop: Callable[[list[Record]], None]) -> Stats:
+        """Take everything back from the kernel, within a second: descriptors and operations.
+
+        What still comes goes to ``drop``. The ring can be freed then. Return the counters: they
+        say how much has not ended in time.
+        """
+        drop(self.recover())
+        self.taken()
+        self.flush()
+        for fd in list(self.fds):
+            fd.close(CLOSE_KEEP | CLOSE_ABORT)
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        while (stats := self.stats()).attached or stats.in_flight:
+            if time.monotonic() >= deadline:
+                break
+            drop(self.records(self.wait(_SETTLE_STEP_NS)))
+        self.taken()
+        return stats
+
+    def freed(self) -> bool:
+        """Tell whether free() was called."""
+        return bool(self.handle == ffi.NULL)
 
     def reinit(self) -> None:
         """Make an inherited ring work in a forked child: empty, with no descriptor attached."""
@@ -347,7 +385,7 @@ class Ring:
         if leases is not None:
             leases.before_free()
         if self._own_pool:
-            self.pool.memory = b""
+            self.pool.free()  # the view and the handle only: the rest goes with the ring
         lib.uc_ring_free(handle)
         if leases is not None:
             leases.after_free()

@@ -6,7 +6,6 @@ import errno
 import itertools
 import socket
 import threading
-import time
 import weakref
 from asyncio.log import logger
 from typing import TYPE_CHECKING, Any, Callable
@@ -42,8 +41,6 @@ if TYPE_CHECKING:
 
 # Longest sleep, in seconds; as asyncio's MAXIMUM_SELECT_TIMEOUT.
 _SLEEP_MAX = 24 * 3600
-# How long close() waits for the kernel to let go of what is in flight, in seconds.
-_CLOSE_PATIENCE = 1.0
 
 
 class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callbacks
@@ -418,21 +415,6 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
                 raise
 
     def _take_back(self) -> None:
-        ring = self._ring
-        ring.enable()
-        discard(ring.recover())
-        ring.taken()
-        ring.flush()
-        for fd in list(ring.fds):
-            fd.close(CLOSE_KEEP | CLOSE_ABORT)
-        deadline = time.monotonic() + _CLOSE_PATIENCE
-        while _unsettled(ring.stats()) and time.monotonic() < deadline:
-            discard(ring.records(ring.wait(10_000_000)))
-        ring.taken()
-        self._final_stats = ring.stats()
+        self._ring.enable()
+        self._final_stats = self._ring.settle(discard)
         self._settled = self._final_stats.in_flight == 0
-
-
-def _unsettled(stats: Stats) -> bool:
-    """Tell whether the kernel still holds something: a descriptor, or an operation without one."""
-    return stats.attached > 0 or stats.in_flight > 0
