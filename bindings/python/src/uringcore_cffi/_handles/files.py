@@ -43,6 +43,8 @@ _STATX: Final = struct.Struct("=IIQIIIH2xQQQQ" + "qI4x" * 4 + "IIII")
 
 # CPython's bytes never move, and cffi passes a pointer into them.
 _BYTES_STAY = sys.implementation.name == "cpython"
+# PyPy lets a bytearray be resized, which moves it, while others have its address.
+MEMORY_MOVES: Final = sys.implementation.name == "pypy"
 _allocate = ffi.new_allocator(should_clear_after_alloc=False)
 
 
@@ -99,6 +101,13 @@ def pin_writable(memory: Any) -> Any:
     return ffi.from_buffer(memory, require_writable=True)
 
 
+def at(pinned: Any, offset: int) -> Any:
+    """Return what can be submitted for pinned memory, from ``offset`` on."""
+    if not offset:
+        return pinned
+    return (ffi.from_buffer(pinned) if type(pinned) is bytes else pinned) + offset
+
+
 def unpin(pinned: Any) -> None:
     """Let go of memory that was pinned, when the record has come."""
     if type(pinned) is not bytes:
@@ -136,6 +145,10 @@ def stat_result(block: Block) -> os.stat_result:
             "st_atime_ns": atime * 1_000_000_000 + atime_ns,
             "st_mtime_ns": mtime * 1_000_000_000 + mtime_ns,
             "st_ctime_ns": ctime * 1_000_000_000 + ctime_ns,
+            # what PyPy makes the three above of
+            "nsec_atime": atime_ns,
+            "nsec_mtime": mtime_ns,
+            "nsec_ctime": ctime_ns,
             "st_blksize": blksize,
             "st_blocks": blocks,
             "st_rdev": os.makedev(rdev_major, rdev_minor),

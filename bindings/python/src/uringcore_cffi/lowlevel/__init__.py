@@ -25,6 +25,7 @@ for free(), which may be repeated.
 
 from __future__ import annotations
 
+from uringcore_cffi._handles.lease import Lease
 from uringcore_cffi._handles.pool import Pool, PoolStats
 from uringcore_cffi._handles.ring import Info, Stats
 from uringcore_cffi.lowlevel.event import Event, EventFlag, EventKind
@@ -39,6 +40,7 @@ __all__ = [
     "Fd",
     "FdStatus",
     "Info",
+    "Lease",
     "Operation",
     "Pool",
     "PoolStats",

@@ -7,7 +7,9 @@ from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, Any
 
 from uringcore_cffi._handles import events, files
+from uringcore_cffi._handles.lease import Lease
 from uringcore_cffi.lowlevel.addresses import decode
+from uringcore_cffi.lowlevel.operation import COLLECT
 
 if TYPE_CHECKING:
     from uringcore_cffi.lowlevel.fd import Fd
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
     from uringcore_cffi.lowlevel.ring import Ring
 
 _GONE = (
-    "the payload was taken back by the ring: call data() before the next turn(), which takes "
-    "back what the one before has returned"
+    "the payload was taken back by the ring: call data() or keep() before the next turn(), which "
+    "takes back what the one before has returned"
 )
 
 
@@ -44,6 +46,7 @@ class EventFlag(IntFlag):
     TRUNCATED = events.TRUNCATED
 
 
+_RECEIVED = (EventKind.RECV, EventKind.DATAGRAM)
 _KINDS = {int(kind): kind for kind in EventKind}
 # Above them stands the length of a datagram's address.
 _FLAG_BITS = 0xFFFF
@@ -60,6 +63,7 @@ class Event:
     __slots__ = (
         "_bits",
         "_offset",
+        "_position",
         "_ring",
         "_settled",
         "_turn",
@@ -73,6 +77,7 @@ class Event:
     def __init__(
         self,
         ring: Ring,
+        position: int,
         record: events.Record,
         fd: Fd | None,
         operation: Operation | None,
@@ -86,6 +91,7 @@ class Event:
         self.cookie: Any = about and about.cookie
         self._ring = ring
         self._turn = ring._turns
+        self._position = position
         self._settled = False
 
     @property
@@ -109,9 +115,23 @@ class Event:
             return b""
         if self.operation is not None:
             return self.operation._data(self.result)
-        if self.result == 0 or self.kind not in (EventKind.RECV, EventKind.DATAGRAM):
+        if self.result == 0 or self.kind not in _RECEIVED:
             return b""
         return self._memory(self._offset, self.result)
+
+    def keep(self) -> Lease:
+        """Return what has been received as a lease: where it lies, for as long as it is needed.
+
+        To be called before the next turn(), once for each event. What libuc has put together
+        out of several buffers (attach() with ``gather``), or cut (recv_once()), is a copy.
+        """
+        if self.kind not in _RECEIVED:
+            raise ValueError(f"an event of kind {self.kind.name} has nothing to keep")
+        self.check()
+        if self._bits & events.PAYLOAD and self.result:
+            self._check_current()
+            return self._ring._keep(self._position, self._offset, self.result)
+        return Lease(self.data())
 
     def address(self) -> Any:
         """Return who has sent a datagram, as socket.recvfrom() does; None if that is not known.
@@ -141,10 +161,13 @@ class Event:
         )
 
     def _memory(self, offset: int, count: int) -> bytes:
-        if self._turn != self._ring._turns:
-            raise ValueError(_GONE)
+        self._check_current()
         memory: bytes = self._ring._ring.pool.memory[offset : offset + count]
         return memory
+
+    def _check_current(self) -> None:
+        if self._turn != self._ring._turns:
+            raise ValueError(_GONE)
 
     def _settle(self) -> None:
         """Do what the record means for us, once: at worst memory is kept for longer."""
@@ -160,5 +183,7 @@ class Event:
             events.drop(self.kind, self.result)
 
     def _is_for_caller(self) -> bool:
-        """Tell whether the caller still knows what the event is about."""
-        return self.operation is not None or (self.fd is not None and not self.fd._is_freed)
+        """Tell whether the caller knows, and still knows, what the event is about."""
+        if self.operation is not None:
+            return self.operation.name != COLLECT
+        return self.fd is not None and not self.fd._is_freed

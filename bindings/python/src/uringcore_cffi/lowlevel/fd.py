@@ -15,6 +15,7 @@ from uringcore_cffi._handles.events import CLOSED, SEND_FAILED, SENT
 from uringcore_cffi._handles.fd import FdStatus
 from uringcore_cffi._loop.compat import hold_socket, let_go_of_socket
 from uringcore_cffi.lowlevel.addresses import encode, family_of
+from uringcore_cffi.lowlevel.operation import steady
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -116,19 +117,15 @@ class Fd:
         self._number = ring._next_number()
         ring._check_open("uc_fd_attach")
         ring._fds[self._number] = self
+        options = {
+            "credit_bytes": credit_bytes or ring._ring.credit_bytes,
+            "credit_ops": credit_ops,
+            "high_water": high_water,
+            "low_water": low_water,
+            "flags": flags,
+        }
         try:
-            self._fd = handles.Fd(
-                ring._ring,
-                self._fileno,
-                self._number,
-                options={
-                    "flags": flags,
-                    "credit_bytes": credit_bytes,
-                    "credit_ops": credit_ops,
-                    "high_water": high_water,
-                    "low_water": low_water,
-                },
-            )
+            self._fd = handles.Fd(ring._ring, self._fileno, self._number, options=options)
         except BaseException:
             del ring._fds[self._number]
             raise
@@ -192,7 +189,7 @@ class Fd:
         event SENT will tell when to go on.
         """
         count = len(data) if type(data) is bytes else memoryview(data).nbytes
-        pinned = files.pin(data)
+        pinned = files.pin(steady(data) if reference else data)
         if not reference:
             try:
                 return self._check(handles.send(self._fd.handle, pinned, count, 0), "uc_fd_send")
@@ -238,8 +235,15 @@ class Fd:
         """Set the bytes queued above which EventFlag.LOW_WATER is owed, and at which it is paid."""
         self._check(self._fd.set_water_marks(high, low), "uc_fd_set_water_marks")
 
+    def set_gather(self, on: bool) -> None:
+        """Choose between fewer, larger events (True) and such that keep() does not copy (False)."""
+        self._check(self._fd.set_gather(on), "uc_fd_set_gather")
+
     def set_credit(self, ops: int, count: int) -> None:
-        """Set how many operations may be in flight, and how many bytes are given out in a turn."""
+        """Set how many operations may be in flight, and the bytes given out in a turn plus leased.
+
+        At the limit receiving rests until the next turn, or until leases come back.
+        """
         self._check(self._fd.set_credit(ops, count), "uc_fd_set_credit")
 
     def status(self) -> FdStatus:

@@ -9,6 +9,14 @@ from uringcore_cffi._handles import files
 if TYPE_CHECKING:
     from uringcore_cffi.lowlevel.operations import OperationMethods
 
+# The name of the ring's own, of which nobody is told.
+COLLECT = "collect"
+
+
+def steady(data: Any) -> Any:
+    """Return ``data``, or a copy of it where Python might move it."""
+    return bytes(data) if files.MEMORY_MOVES and type(data) is not bytes else data
+
 
 class Operation:
     """Something that a ring was asked for once, and reports once.
@@ -20,7 +28,17 @@ class Operation:
     returned the event, then the event's result.
     """
 
-    __slots__ = ("_held", "_identifier", "_number", "_ring", "_written", "cookie", "name", "result")
+    __slots__ = (
+        "_held",
+        "_identifier",
+        "_number",
+        "_ring",
+        "_target",
+        "_written",
+        "cookie",
+        "name",
+        "result",
+    )
 
     def __init__(
         self,
@@ -37,6 +55,7 @@ class Operation:
         self._identifier = 0  # libuc's name for it
         self._held = held  # memory of the caller's, pinned
         self._written: files.Block | None = written  # ours, for the kernel to write to
+        self._target: Any = None  # of the caller's, to be filled from ours
         self.name = name
         self.cookie = cookie
         self.result: int | None = None
@@ -54,11 +73,20 @@ class Operation:
         return f"<{type(self).__name__} {self.name} of cookie {self.cookie!r}, {state}>"
 
     def _end(self, result: int) -> None:
-        """Let go of the caller's memory: the record has come."""
+        """Let go of the caller's memory: the record has come. May be done again."""
         self.result = result
         held, self._held = self._held, None
         if held is not None:
             files.unpin(held)
+        target, self._target = self._target, None
+        if target is not None:
+            self._fill(memoryview(target).cast("B"), result)
+
+    def _fill(self, target: memoryview, count: int) -> None:
+        written, self._written = self._written, None
+        assert written is not None
+        fits = max(0, min(count, len(target)))
+        target[:fits] = written.view[:fits]
 
     def _data(self, count: int) -> bytes:
         """Copy what the kernel has written out of our memory; the caller's is the caller's."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from uringcore_cffi._ffi.errors import answer_error
 from uringcore_cffi._handles import files
-from uringcore_cffi.lowlevel.operation import Operation
+from uringcore_cffi.lowlevel.operation import Operation, steady
 
 if TYPE_CHECKING:
     from uringcore_cffi._handles.ring import Ring as Handle
@@ -50,8 +50,15 @@ class OperationMethods:
         self, fd: int, buffer: Any, offset: int | None = None, *, cookie: Any = None
     ) -> Operation:
         """Read into the caller's writable buffer; it must not change its size until the event."""
-        count = memoryview(buffer).nbytes
+        view = memoryview(buffer)
+        count = view.nbytes
         _check_count(count)
+        if view.readonly:
+            raise TypeError(f"a read-write bytes-like object is required, not {buffer!r:.50}")
+        if files.MEMORY_MOVES:
+            operation = self.read(fd, count, offset, cookie=cookie)
+            operation._target = buffer
+            return operation
         held = files.pin_writable(buffer)
         arguments = (fd, held, count, _offset(offset))
         return self._submit(files.read, "read", arguments, cookie, held=held)
@@ -62,7 +69,7 @@ class OperationMethods:
         """Write ``data``, which must not change until the event; maybe only the head of it."""
         count = memoryview(data).nbytes
         _check_count(count)
-        held = files.pin(data)
+        held = files.pin(steady(data))
         arguments = (fd, held, count, _offset(offset))
         return self._submit(files.write, "write", arguments, cookie, held=held)
 

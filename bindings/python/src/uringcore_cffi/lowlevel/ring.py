@@ -16,12 +16,14 @@ from uringcore_cffi._handles.ring import Info, Stats
 from uringcore_cffi._handles.ring import Ring as Handle
 from uringcore_cffi.lowlevel.event import Event
 from uringcore_cffi.lowlevel.fd import Fd
+from uringcore_cffi.lowlevel.operation import COLLECT
 from uringcore_cffi.lowlevel.operations import OperationMethods
 
 if TYPE_CHECKING:
     import socket
     from types import TracebackType
 
+    from uringcore_cffi._handles.lease import Lease
     from uringcore_cffi._handles.pool import Pool
     from uringcore_cffi.lowlevel.operation import Operation
 
@@ -45,7 +47,7 @@ class Ring(OperationMethods):
         ``pool`` is where to receive into (None: a pool of its own), ``backend`` is "auto", "uring"
         or "epoll"; other options are those of UringEventLoop: ``sq_entries``, ``cq_entries``,
         ``sqpoll``, ``sqpoll_idle_ms``, ``sqpoll_cpu``, ``restrict``, ``features_off``,
-        ``busy_poll_us``.
+        ``busy_poll_us``, ``credit_bytes``.
 
         Raise OSError with the knob's name where what was asked for is refused.
         """
@@ -57,6 +59,8 @@ class Ring(OperationMethods):
         self._batch: list[Event] = []
         self._turns = 0
         self._eventfd = -1  # to be drained
+        self._is_watched = False  # by another loop
+        self._collecting: Operation | None = None
         # wake() may come from any thread, and in a signal handler of the thread that frees.
         self._lock = threading.RLock()
         self._ring = Handle(pool=pool, backend=backend, **options)
@@ -104,24 +108,56 @@ class Ring(OperationMethods):
         ring.taken()
         for event in self._batch:
             event._settle()
-        batch, self._batch = self._batch, []
-        return [event for event in batch if event._is_for_caller()]
+        events = [event for event in self._batch if event._is_for_caller()]
+        self._batch = []
+        return events
 
     def _take(self, count: int, timeout: float | None) -> list[Event]:
         """Take a batch of records, without side effects: it may be done again."""
         ring = self._ring
         records = ring.recover()  # an interrupt may have come between taking and keeping
         if not records:
-            wait_ns = _nanoseconds(timeout)
+            wait_ns = self._settle_leases(_nanoseconds(timeout))
             self._turns += 1
             if self._eventfd >= 0:
                 _drain(self._eventfd)
             records = ring.records(ring.wait(wait_ns))
-        return [self._event(record) for record in records]
+        return [self._event(position, record) for position, record in enumerate(records)]
 
-    def _event(self, record: Record) -> Event:
+    def _event(self, position: int, record: Record) -> Event:
         number = record[-1]
-        return Event(self, record, self._fds.get(number), self._operations.get(number))
+        fd, operation = self._fds.get(number), self._operations.get(number)
+        return Event(self, position, record, fd, operation)
+
+    def _keep(self, position: int, offset: int, count: int) -> Lease:
+        """Make a lease of a payload of the last batch."""
+        ring = self._ring
+        leases = ring.pool.leases
+        if leases is None:
+            leases = ring.lend()
+        leases.thread = threading.get_ident()
+        lease = leases.keep(ring.buffer_name(position), offset, count)
+        if lease is None:
+            raise ValueError("the payload was kept already, and given back: keep() is for once")
+        return lease
+
+    def _settle_leases(self, wait_ns: int) -> int:
+        """Give back the leases that have ended; return how long to wait.
+
+        Those that end from now on wake the ring: the caller may sleep, in its own loop or here.
+        """
+        leases = self._ring.pool.leases
+        if not leases:
+            return wait_ns
+        leases.thread = threading.get_ident()
+        limit_ns = leases.settle()
+        if limit_ns < 0:
+            return wait_ns
+        # PyPy: they come back when garbage is collected, which a turn does. One has to come.
+        collecting = self._collecting
+        if self._is_watched and (collecting is None or collecting.result is not None):
+            self._collecting = self._submit(files.timeout, COLLECT, (limit_ns,), None)
+        return min(limit_ns, wait_ns) if wait_ns >= 0 else limit_ns
 
     def event_fd(self) -> int:
         """Return a descriptor that is readable when turn() has something to return.
@@ -130,6 +166,7 @@ class Ring(OperationMethods):
         """
         self._check_open("uc_ring_event_fd")
         number = self._ring.event_fd()
+        self._is_watched = True
         if self.info().backend == "uring":  # else there is nothing to be read
             self._eventfd = number
         return number
@@ -205,8 +242,11 @@ class Ring(OperationMethods):
             ring = self._ring
             if ring.freed():
                 return
-            lost = self._take_back()
-            ring.free()
+            try:
+                lost, inherited = self._take_back(), False
+            except ChildProcessError:
+                lost, inherited = False, True
+            ring.free(inherited=inherited)
         self._turns += 1
         self._forget(lost)
 
@@ -216,6 +256,8 @@ class Ring(OperationMethods):
         self._ring.reinit()
         self._turns += 1
         self._eventfd = -1
+        self._is_watched = False
+        self._collecting = None
         self._batch = []
         self._forget(lost=False)
 
@@ -233,14 +275,14 @@ class Ring(OperationMethods):
                 files.cancel(ring.handle, operation._identifier)
             stats = ring.settle(self._drop)
         except ChildProcessError:
-            return False
+            raise
         except OSError:
             return True  # too much to move to this thread, or io_uring is refused by now
         return bool(stats.attached or stats.in_flight)
 
     def _drop(self, records: list[Record]) -> None:
-        for record in records:
-            self._drop_event(self._event(record))
+        for position, record in enumerate(records):
+            self._drop_event(self._event(position, record))
 
     def _drop_event(self, event: Event) -> None:
         """Do what an event means that nobody will see; what it has opened is closed."""
