@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from uringcore_cffi._handles.fd import FdStatus
 from uringcore_cffi._handles.lease import Lease
@@ -27,6 +27,8 @@ from uringcore_cffi.streams import (
 from uringcore_cffi.transports.lease_protocol import LeaseProtocol
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from uringcore_cffi.lowlevel import Fd, Ring
 
     __version__: str
