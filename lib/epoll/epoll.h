@@ -117,6 +117,7 @@ int32_t uci_epoll_splice(const struct uci_operation *operation); /* only a file 
 
 /* files.c: what may take any time, on the workers. */
 bool uci_epoll_is_file(int fd);
+int32_t uci_epoll_read_cached(const struct uci_operation *operation); /* negative: a worker's */
 void uci_epoll_run(struct uci_work *work);
 void uci_epoll_abandon(struct uci_work *work);
 

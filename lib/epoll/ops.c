@@ -96,6 +96,17 @@ static bool is_waited_for(const struct uci_operation *o)
     return flags >= 0 && !(flags & O_NONBLOCK) && (flags & O_ACCMODE) != never;
 }
 
+/* What is in memory is read at once, as by io_uring. */
+static void start_on_file(struct uci_epoll_op *op)
+{
+    int32_t result = uci_epoll_read_cached(&op->operation);
+
+    if (result < 0)
+        uci_epoll_work(op);
+    else
+        uci_epoll_end(op, result);
+}
+
 static void start_transfer(struct uci_epoll_op *op)
 {
     const struct uci_operation *o = &op->operation;
@@ -104,7 +115,7 @@ static void start_transfer(struct uci_epoll_op *op)
     if (o->shape & UCI_OPERATION_KEPT)
         uci_epoll_wait_or_end(op, o->fd, wants);
     else if (uci_epoll_is_file(o->fd))
-        uci_epoll_work(op);
+        start_on_file(op);
     else if (is_waited_for(o))
         uci_epoll_wait_or_end(op, o->fd, wants);
     else

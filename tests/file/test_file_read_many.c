@@ -77,17 +77,42 @@ static void more_parts_than_the_queues_hold_are_read_too(void **state)
     check(2, 0, UC_READ_MANY_MAX);
 }
 
-static void what_is_cached_costs_one_kernel_entry(void **state)
+/* A file in the page cache; the test is skipped where the file system cannot say that it is. */
+static int file_that_tells(struct uct *t)
 {
-    struct uct *t = *state;
     struct uct_place place = uct_make_place(t);
     int fd = uct_make_file(t, &place, "file", 3, PARTS * BLOCK);
     const struct iovec all = {.iov_base = memory, .iov_len = PARTS * BLOCK};
-    uint64_t before;
 
     uct_remove_place(&place);
-    /* Not every file system can say whether a read would wait. */
-    if (!uct_is_uring(t) || preadv2(fd, &all, 1, 0, RWF_NOWAIT) != PARTS * BLOCK)
+    if (preadv2(fd, &all, 1, 0, RWF_NOWAIT) != PARTS * BLOCK)
+        skip();
+    return fd;
+}
+
+static void what_is_cached_starts_no_thread(void **state)
+{
+    struct uct *t = *state;
+    int fd = file_that_tells(t), threads = uct_count_threads();
+
+    fill(fd, 0, PARTS);
+    parts[0].offset = PARTS * BLOCK - 10;
+    parts[1].offset = PARTS * BLOCK;
+    assert_int_equal(uc_op_read_many(t->ring, parts, PARTS, 7, NULL), 0);
+    assert_int_equal(uct_outcome(t, 7), PARTS);
+    assert_int_equal(uct_count_threads(), threads);
+    assert_int_equal(parts[0].result, 10);
+    assert_int_equal(parts[1].result, 0);
+    check(3, 2, PARTS - 2);
+}
+
+static void what_is_cached_costs_one_kernel_entry(void **state)
+{
+    struct uct *t = *state;
+    int fd = file_that_tells(t);
+    uint64_t before;
+
+    if (!uct_is_uring(t))
         skip();
     uct_turn(t, 0);
     before = uct_stats(t).kernel_entries;
@@ -325,6 +350,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UCT_FILES(all_parts_are_read_and_told_by_one_record),
         UCT_FILES(more_parts_than_the_queues_hold_are_read_too),
+        UCT(what_is_cached_starts_no_thread),
         UCT(what_is_cached_costs_one_kernel_entry),
         UCT_FILES(a_part_that_fails_is_its_own_affair),
         UCT_WITH(parts_in_a_lease_are_read_without_mapping, "", &registered),
