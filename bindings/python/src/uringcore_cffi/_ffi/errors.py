@@ -15,8 +15,8 @@ from types import MappingProxyType
 from uringcore_cffi._ffi.library import ffi, lib
 
 _MEANINGS = {
-    errno.ECHILD: "the handle was made by another process; after fork(), make a new loop or ring; "
-    "an inherited loop begins anew when it is run",
+    errno.ECHILD: "the handle was made by another process; after fork(), make a new loop or run "
+    "this one, which then begins anew; a Ring does so with reinit()",
     errno.ESTALE: "closed, or the ring or loop it belonged to is gone",
     errno.EBADF: "the descriptor is not open",
     errno.ERANGE: "the descriptor number is too high for libuc (2**24 or more)",
