@@ -142,6 +142,116 @@ class UcLib(Protocol):
     ) -> int: ...
     def uc_op_cancel(self, ring: CData, op: int, /) -> int: ...
 
+    def uc_op_truncate(
+        self, ring: CData, fd: int, count: int, cookie: int, ret_op: CData, /
+    ) -> int: ...
+    def uc_op_fallocate(
+        self,
+        ring: CData,
+        fd: int,
+        mode: int,
+        offset: int,
+        count: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_rename(
+        self,
+        ring: CData,
+        old_directory_fd: int,
+        old_path: CData,
+        new_directory_fd: int,
+        new_path: CData,
+        flags: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_unlink(
+        self,
+        ring: CData,
+        directory_fd: int,
+        path: CData,
+        flags: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_mkdir(
+        self,
+        ring: CData,
+        directory_fd: int,
+        path: CData,
+        mode: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_symlink(
+        self,
+        ring: CData,
+        target: CData,
+        directory_fd: int,
+        path: CData,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_link(
+        self,
+        ring: CData,
+        old_directory_fd: int,
+        old_path: CData,
+        new_directory_fd: int,
+        new_path: CData,
+        flags: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_readlink(
+        self,
+        ring: CData,
+        directory_fd: int,
+        path: CData,
+        buffer: CData,
+        count: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_statvfs(
+        self,
+        ring: CData,
+        fd: int,
+        path: CData,
+        statvfs: CData,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_list(
+        self, ring: CData, fd: int, buffer: CData, count: int, cookie: int, ret_op: CData, /
+    ) -> int: ...
+    def uc_op_copy_range(
+        self,
+        ring: CData,
+        fd_in: int,
+        offset_in: int,
+        fd_out: int,
+        offset_out: int,
+        count: int,
+        flags: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_read_many(
+        self, ring: CData, parts: CData, count: int, cookie: int, ret_op: CData, /
+    ) -> int: ...
+    def uc_op_set_deadline(self, ring: CData, op: int, ns: int, /) -> int: ...
+
     def uc_probe(self, ret_probe: CData, /) -> int: ...
     def uc_feature_name(self, feature: int, /) -> CData: ...
     def uc_feature_describe(self, feature: int, ret_info: CData, /) -> int: ...

@@ -6,7 +6,7 @@ import os
 from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, Any
 
-from uringcore_cffi._handles import events, files
+from uringcore_cffi._handles import events, files, names
 from uringcore_cffi._handles.lease import Lease
 from uringcore_cffi.lowlevel.addresses import decode
 from uringcore_cffi.lowlevel.operation import COLLECT
@@ -20,6 +20,10 @@ _GONE = (
     "the payload was taken back by the ring: call data() or keep() before the next turn(), which "
     "takes back what the one before has returned"
 )
+
+
+def _error(result: int) -> OSError:
+    return OSError(-result, os.strerror(-result))
 
 
 class EventKind(IntEnum):
@@ -102,7 +106,7 @@ class Event:
     def check(self) -> int:
         """Return the result, or raise the OSError that a negative one stands for."""
         if self.result < 0:
-            raise OSError(-self.result, os.strerror(-self.result))
+            raise _error(self.result)
         return self.result
 
     def data(self) -> bytes:
@@ -147,12 +151,32 @@ class Event:
 
     def stat(self) -> os.stat_result:
         """Return what a statx() has told, as os.stat() would."""
+        return files.stat_result(self._written_by("statx"))
+
+    def statvfs(self) -> os.statvfs_result:
+        """Return what a statvfs() has told, as os.statvfs() would."""
+        return names.statvfs_result(self._written_by("statvfs"))
+
+    def entries(self) -> list[tuple[str, int, int]]:
+        """Return what a list() has read: name, type (DT_* of readdir(3)) and inode of each entry.
+
+        "." and ".." are among them.
+        """
+        data = self._written_by("list").view[: self.result]
+        return [(os.fsdecode(name), kind, inode) for name, kind, inode in names.entries(data)]
+
+    def parts(self) -> list[bytes | OSError]:
+        """Return what each part of a read_many() has read, or the error that it ended with."""
+        results = self._written_by("read_many").results()
+        return [data if result >= 0 else _error(result) for result, data in results]
+
+    def _written_by(self, name: str) -> Any:
+        """Return what the kernel has written to; raise if the operation has failed."""
         operation = self.operation
-        if operation is None or operation.name != "statx":
-            raise ValueError("stat() is for events of statx()")
+        if operation is None or operation.name != name:
+            raise ValueError(f"this is not an event of {name}()")
         self.check()
-        assert operation._written is not None
-        return files.stat_result(operation._written)
+        return operation._written
 
     def __repr__(self) -> str:
         return (

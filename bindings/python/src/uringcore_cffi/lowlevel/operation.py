@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # The name of the ring's own, of which nobody is told.
 COLLECT = "collect"
+# Whose result is no count.
+_WHOLE = ("statx", "statvfs")
 
 
 def steady(data: Any) -> Any:
@@ -54,7 +56,7 @@ class Operation:
         self._number = number  # libuc's cookie
         self._identifier = 0  # libuc's name for it
         self._held = held  # memory of the caller's, pinned
-        self._written: files.Block | None = written  # ours, for the kernel to write to
+        self._written: Any = written  # ours, for the kernel to write to
         self._target: Any = None  # of the caller's, to be filled from ours
         self.name = name
         self.cookie = cookie
@@ -91,7 +93,7 @@ class Operation:
     def _data(self, count: int) -> bytes:
         """Copy what the kernel has written out of our memory; the caller's is the caller's."""
         written = self._written
-        if written is None:
+        if not isinstance(written, files.Block):
             return b""
-        data: bytes = written.view[: written.size if self.name == "statx" else count]
+        data: bytes = written.view[: written.size if self.name in _WHOLE else count]
         return data

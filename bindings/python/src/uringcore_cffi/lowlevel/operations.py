@@ -11,9 +11,10 @@ from uringcore_cffi._handles import files
 from uringcore_cffi.lowlevel.operation import Operation, steady
 
 if TYPE_CHECKING:
+    from uringcore_cffi._handles.names import Parts
     from uringcore_cffi._handles.ring import Ring as Handle
 
-    _Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+    Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 _INVALID = {errno.EINVAL: "out of range: 1 to 2**31 - 4096 bytes, and flags that libuc knows"}
 _BUSY = {errno.EBUSY: "the descriptor is attached: use close() of its Fd"}
@@ -41,9 +42,9 @@ class OperationMethods:
         self, fd: int, count: int, offset: int | None = None, *, cookie: Any = None
     ) -> Operation:
         """Read up to ``count`` bytes of a file; data() of the event returns them."""
-        _check_count(count)
+        check_count(count)
         written = files.Block(count)
-        arguments = (fd, written.pointer, count, _offset(offset))
+        arguments = (fd, written.pointer, count, offset_of(offset))
         return self._submit(files.read, "read", arguments, cookie, written=written)
 
     def readinto(
@@ -52,7 +53,7 @@ class OperationMethods:
         """Read into the caller's writable buffer; it must not change its size until the event."""
         view = memoryview(buffer)
         count = view.nbytes
-        _check_count(count)
+        check_count(count)
         if view.readonly:
             raise TypeError(f"a read-write bytes-like object is required, not {buffer!r:.50}")
         if files.MEMORY_MOVES:
@@ -60,7 +61,7 @@ class OperationMethods:
             operation._target = buffer
             return operation
         held = files.pin_writable(buffer)
-        arguments = (fd, held, count, _offset(offset))
+        arguments = (fd, held, count, offset_of(offset))
         return self._submit(files.read, "read", arguments, cookie, held=held)
 
     def write(
@@ -68,9 +69,9 @@ class OperationMethods:
     ) -> Operation:
         """Write ``data``, which must not change until the event; maybe only the head of it."""
         count = memoryview(data).nbytes
-        _check_count(count)
+        check_count(count)
         held = files.pin(steady(data))
-        arguments = (fd, held, count, _offset(offset))
+        arguments = (fd, held, count, offset_of(offset))
         return self._submit(files.write, "write", arguments, cookie, held=held)
 
     def fsync(self, fd: int, *, data_only: bool = False, cookie: Any = None) -> Operation:
@@ -80,7 +81,7 @@ class OperationMethods:
 
     def openat(
         self,
-        path: _Path,
+        path: Path,
         flags: int,
         mode: int = 0o777,
         *,
@@ -88,7 +89,7 @@ class OperationMethods:
         cookie: Any = None,
     ) -> Operation:
         """Open a file, as os.open(); the result is the descriptor, not inherited, the caller's."""
-        arguments = (_directory(dir_fd), _path(path), flags, mode)
+        arguments = (directory_of(dir_fd), path_of(path), flags, mode)
         return self._submit(files.openat, "openat", arguments, cookie)
 
     def close(self, fd: int, *, cookie: Any = None) -> Operation:
@@ -97,7 +98,7 @@ class OperationMethods:
 
     def statx(
         self,
-        path: _Path,
+        path: Path,
         *,
         dir_fd: int | None = None,
         flags: int = 0,
@@ -109,14 +110,12 @@ class OperationMethods:
         ``flags`` are the AT_* of statx(2); a path of "" with AT_EMPTY_PATH means ``dir_fd`` itself.
         """
         written = files.Block(files.STATX_BYTES, 8)
-        arguments = (_directory(dir_fd), _path(path), flags, mask, written.pointer)
+        arguments = (directory_of(dir_fd), path_of(path), flags, mask, written.pointer)
         return self._submit(files.statx, "statx", arguments, cookie, written=written)
 
     def timeout(self, seconds: float, *, cookie: Any = None) -> Operation:
         """Be told when a time has passed: the result is -ETIME, or -ECANCELED."""
-        if not 0 <= seconds < 2**33:
-            raise ValueError(f"seconds is 0 or more, and no more than 2**33: not {seconds!r}")
-        return self._submit(files.timeout, "timeout", (round(seconds * 1e9),), cookie)
+        return self._submit(files.timeout, "timeout", (to_ns(seconds),), cookie)
 
     def splice(
         self,
@@ -133,8 +132,8 @@ class OperationMethods:
 
         Pipes and sockets have no offset: None. ``flags`` are UC_SPLICE_* of include/uc/op.h.
         """
-        _check_count(count)
-        arguments = (fd_in, _offset(offset_in), fd_out, _offset(offset_out), count, flags)
+        check_count(count)
+        arguments = (fd_in, offset_of(offset_in), fd_out, offset_of(offset_out), count, flags)
         return self._submit(files.splice, "splice", arguments, cookie)
 
     def cancel(self, operation: Operation) -> bool:
@@ -155,7 +154,7 @@ class OperationMethods:
         cookie: Any,
         *,
         held: Any = None,
-        written: files.Block | None = None,
+        written: files.Block | Parts | None = None,
     ) -> Operation:
         """Queue an operation and keep it, with its memory, until the record."""
         call = f"uc_op_{name}"
@@ -175,12 +174,14 @@ class OperationMethods:
         return operation
 
 
-def _check_count(count: int) -> None:
+def check_count(count: int) -> None:
+    """Refuse a number of bytes that no operation takes."""
     if not 1 <= count <= files.COUNT_MAX:
         raise ValueError(f"an operation is for 1 to {files.COUNT_MAX} bytes, not {count}")
 
 
-def _offset(offset: int | None) -> int:
+def offset_of(offset: int | None) -> int:
+    """Return an offset as libuc has it."""
     if offset is None:
         return files.OFFSET_CURRENT
     if offset < 0:
@@ -188,12 +189,21 @@ def _offset(offset: int | None) -> int:
     return offset
 
 
-def _directory(dir_fd: int | None) -> int:
+def directory_of(dir_fd: int | None) -> int:
+    """Return what paths are relative to."""
     return files.AT_FDCWD if dir_fd is None else dir_fd
 
 
-def _path(path: _Path) -> bytes:
+def path_of(path: Path) -> bytes:
+    """Return a path as C has it."""
     raw = os.fsencode(path)
     if b"\0" in raw:
         raise ValueError("embedded null byte")
     return raw
+
+
+def to_ns(seconds: float) -> int:
+    """Return a time from now as libuc counts it."""
+    if not 0 <= seconds < 2**33:
+        raise ValueError(f"seconds is 0 or more, and less than 2**33: not {seconds!r}")
+    return round(seconds * 1e9)

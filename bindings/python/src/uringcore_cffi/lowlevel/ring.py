@@ -16,8 +16,8 @@ from uringcore_cffi._handles.ring import Info, Stats
 from uringcore_cffi._handles.ring import Ring as Handle
 from uringcore_cffi.lowlevel.event import Event
 from uringcore_cffi.lowlevel.fd import Fd
+from uringcore_cffi.lowlevel.names import NameMethods
 from uringcore_cffi.lowlevel.operation import COLLECT
-from uringcore_cffi.lowlevel.operations import OperationMethods
 
 if TYPE_CHECKING:
     import socket
@@ -33,7 +33,7 @@ _LONGEST_NS = 2**62
 _LOST: list[Any] = []
 
 
-class Ring(OperationMethods):
+class Ring(NameMethods):
     """A ring of the calling program's, to be used in a ``with`` block or freed with free().
 
     The thread that first submits or waits, or calls enable(), runs it.
