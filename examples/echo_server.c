@@ -4,8 +4,9 @@
  *   echo_server [PORT]     0, the default, lets the kernel choose; prints "port N"
  *
  * Small pieces are copied into the send queue. Large ones go back from where they were received:
- * the record is kept (a lease), sent by reference, and released when the kernel has let go of it. A
- * peer that does not read has its leases counted against its credit, and is not received from.
+ * the record is kept (a lease), sent by reference, and released when the kernel has let go of it. From
+ * a peer that does not read nothing is received: its leases count against its credit, and copies are
+ * made only up to the high-water mark.
  *
  * Ends on SIGTERM and SIGINT.
  */
@@ -21,8 +22,10 @@
 
 #define EVENTS 256
 #define DESCRIPTORS 65536
-#define LEASES 64          /* of one connection */
+#define LEASES 64          /* of one connection, */
+#define LEASES_ALL 512     /* and of all: half the pool, the rest is to receive into */
 #define COPIED_BYTES 16384 /* up to here a copy is cheaper than a buffer that is away */
+#define QUEUED_BYTES 1048576
 
 struct connection {
     uc_fd *fd;
@@ -34,6 +37,7 @@ static volatile sig_atomic_t ended;
 static struct connection *connections[DESCRIPTORS]; /* by descriptor */
 static uc_ring *ring;
 static uc_pool *pool;
+static uint32_t leased;
 
 static void on_signal(int number)
 {
@@ -67,9 +71,14 @@ static int listen_on(int port)
 
 static struct connection *open_connection(int fd)
 {
+    struct uc_fd_options options = {
+        .size = sizeof(options),
+        .high_water = QUEUED_BYTES,
+        .low_water = QUEUED_BYTES / 4,
+    };
     struct connection *connection = calloc(1, sizeof(*connection));
 
-    if (connection && uc_fd_attach(ring, fd, NULL, &connection->fd) == 0)
+    if (connection && uc_fd_attach(ring, fd, &options, &connection->fd) == 0)
         return connections[fd] = connection;
     free(connection);
     return NULL;
@@ -77,8 +86,11 @@ static struct connection *open_connection(int fd)
 
 static void release(struct connection *connection, uint32_t count)
 {
-    for (; count && connection->count; count--, connection->count--)
+    for (; count && connection->count; count--) {
         uc_pool_release(pool, connection->leases[connection->first++ % LEASES]);
+        connection->count--;
+        leased--;
+    }
 }
 
 static void close_connection(int fd)
@@ -112,11 +124,13 @@ static void echo(struct connection *connection, const struct uc_event *event)
     uint64_t bytes = (uint64_t)event->result;
     struct uc_lease lease;
 
-    if (bytes <= COPIED_BYTES || connection->count == LEASES ||
+    if (bytes <= COPIED_BYTES || connection->count == LEASES || leased == LEASES_ALL ||
         uc_pool_keep(pool, event->buffer, &lease) < 0) {
-        uc_fd_send(connection->fd, data, bytes, 0);
+        if (uc_fd_send(connection->fd, data, bytes, 0) > QUEUED_BYTES)
+            uc_fd_recv_stop(connection->fd);
         return;
     }
+    leased++;
     connection->leases[(connection->first + connection->count++) % LEASES] = lease.token;
     if (uc_fd_send(connection->fd, data, bytes, UC_SEND_REFERENCE) < 0)
         uc_fd_close(connection->fd, UC_CLOSE_ABORT);
@@ -139,6 +153,8 @@ static void on_event(const struct uc_event *event)
         break;
     case UC_EVENT_SENT:
         release(connection, (uint32_t)event->result);
+        if (event->flags & UC_EVENT_LOW_WATER)
+            uc_fd_recv_start(connection->fd);
         break;
     case UC_EVENT_SEND_FAILED:
         uc_fd_close(connection->fd, UC_CLOSE_ABORT);
@@ -152,7 +168,11 @@ static void on_event(const struct uc_event *event)
 int main(int argc, char **argv)
 {
     /* Nobody but the kernel has pointers into a lease here: it need not rest. */
-    struct uc_pool_options options = {.size = sizeof(options), .quarantine_ns = 0};
+    struct uc_pool_options options = {
+        .size = sizeof(options),
+        .buffer_max = 2 * LEASES_ALL,
+        .quarantine_ns = 0,
+    };
     struct uc_ring_options ring_options = {.size = sizeof(ring_options)};
     int listener = listen_on(argc > 1 ? atoi(argv[1]) : 0), n;
     struct sigaction action = {.sa_handler = on_signal};

@@ -7,6 +7,7 @@
 #include <uc/export.h>
 #include <uc/fd.h>
 #include <uc/feature.h>
+#include <uc/file.h>
 #include <uc/fork.h>
 #include <uc/op.h>
 #include <uc/pool.h>

@@ -54,8 +54,7 @@ struct uc_fd_options {
     uint32_t size;         /* sizeof(struct uc_fd_options) */
     uint32_t flags;        /* UC_FD_* */
     uint64_t cookie;       /* comes back in every record */
-    uint64_t credit_bytes; /* given out in a turn, plus leased, above which receiving rests; 0:
-                              1 MiB */
+    uint64_t credit_bytes; /* given out in a turn, plus leased: then receiving rests; 0: 1 MiB */
     uint32_t credit_ops;   /* operations in flight at a time: 1 to 16; 0 means 16 */
     uint32_t reserved;     /* 0 */
     uint64_t high_water;   /* queued bytes that owe UC_EVENT_LOW_WATER; 0: 64 KiB */
@@ -306,8 +305,7 @@ UC_EXPORT int uc_fd_set_water_marks(uc_fd *fd, uint64_t high, uint64_t low);
  * uc_fd_set_credit - set the budget
  * @fd:    a handle
  * @ops:   operations in flight at a time, 1 to 16
- * @bytes: received bytes given out in one turn, above which receiving rests until the next; 1 or
- *         more
+ * @bytes: received bytes given out in one turn, and leased, at which receiving rests; 1 or more
  *
  * A smaller budget does not cancel what is in flight.
  *

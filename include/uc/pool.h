@@ -153,7 +153,8 @@ UC_EXPORT int uc_pool_lease(uc_pool *pool, struct uc_lease *ret_lease);
  * uc_pool_keep - keep the payload of a record beyond the next uc_ring_wait()
  * @pool:      the pool of the ring that gave the record
  * @buffer:    uc_event.buffer of a record with UC_EVENT_PAYLOAD
- * @ret_lease: the lease of the whole buffer; the payload stands where uc_event.offset says
+ * @ret_lease: the lease of the whole buffer; the payload stands where uc_event.offset says, and the
+ *             token is @buffer
  *
  * Return: 0, or
  *   -EINVAL  a NULL argument, or @buffer is of another pool

@@ -39,8 +39,9 @@ enum uc_sqpoll {
  * holds to it, also against who gets hold of the ring without libuc; it cannot be taken back. */
 enum uc_restriction {
     UC_RESTRICT_NONE = 0,
-    /* Attached descriptors (uc/fd.h), uc_op_nop(), uc_op_timeout() and uc_op_cancel(). All other
-     * operations of uc/op.h answer -EACCES: files need a ring of their own. */
+    /* Attached descriptors (uc/fd.h), uc_op_nop(), uc_op_timeout(), uc_op_cancel() and
+     * uc_op_set_deadline(). All other operations of uc/op.h and uc/file.h answer -EACCES: files need
+     * a ring of their own. */
     UC_RESTRICT_NETWORK = 1,
 };
 

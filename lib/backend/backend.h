@@ -33,10 +33,21 @@ enum uci_op {
     UCI_OP_FSYNC,  /* flags: UC_FSYNC_* */
     UCI_OP_OPENAT, /* address: path, flags: O_*, length: mode */
     UCI_OP_CLOSE,
-    UCI_OP_STATX,   /* address: path, flags: AT_*, length: mask, offset: struct statx */
-    UCI_OP_TIMEOUT, /* address: struct __kernel_timespec */
-    UCI_OP_SPLICE,  /* fd_in, address: where in it, offset: where in fd, flags: UC_SPLICE_* */
-    UCI_OP_CANCEL,  /* offset: the user_data of the operation to end */
+    UCI_OP_STATX,      /* address: path, flags: AT_*, length: mask, offset: struct statx */
+    UCI_OP_TIMEOUT,    /* address: struct __kernel_timespec */
+    UCI_OP_SPLICE,     /* fd_in, address: where in it, offset: where in fd, flags: UC_SPLICE_* */
+    UCI_OP_TRUNCATE,   /* offset: the new length */
+    UCI_OP_FALLOCATE,  /* flags: FALLOC_FL_*, offset: from where, address: how many bytes */
+    UCI_OP_RENAMEAT,   /* fd_in, address: the old path, fd, offset: the new one, flags: RENAME_* */
+    UCI_OP_UNLINKAT,   /* address: path, flags: AT_REMOVEDIR */
+    UCI_OP_MKDIRAT,    /* address: path, length: mode */
+    UCI_OP_SYMLINKAT,  /* address: what it says, offset: path */
+    UCI_OP_LINKAT,     /* fd_in, address: the old path, fd, offset: the new one, flags: AT_* */
+    UCI_OP_READLINKAT, /* address: path, offset: where to, length: room there */
+    UCI_OP_STATVFS,    /* address: path, or 0: of fd itself, offset: struct statvfs */
+    UCI_OP_LIST,       /* address, length: room for what getdents64(2) gives */
+    UCI_OP_COPY_RANGE, /* fd_in, address: where in it, offset: where in fd */
+    UCI_OP_CANCEL,     /* offset: the user_data of the operation to end */
     UCI_OP_COUNT
 };
 

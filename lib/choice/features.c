@@ -49,6 +49,7 @@ static const struct {
     {"bufring", UC_FEATURE_BUFFER_RING},
     {"bundle", UC_FEATURE_RECV_BUNDLE},
     {"own-memory", UCI_FEATURE_OWN_MEMORY},
+    {"files", UCI_FEATURE_FILES},
     {"taskrun", UC_FEATURE_DEFER_TASKRUN | UC_FEATURE_COOP_TASKRUN},
 };
 

@@ -7,6 +7,12 @@
 /* In features_off: map the rings as before Linux 6.5. No public bit, because a ring is used alike. */
 #define UCI_FEATURE_OWN_MEMORY (UINT64_C(1) << 63)
 
+/* In features_off: on io_uring too, what changes names and lengths of files goes to workers. */
+#define UCI_FEATURE_FILES (UINT64_C(1) << 62)
+
+/* Those of features_off that are not to be told. */
+#define UCI_FEATURES_PRIVATE (UCI_FEATURE_OWN_MEMORY | UCI_FEATURE_FILES)
+
 /* Features that every ring is meant to have. */
 uint64_t uci_features_wanted(void);
 

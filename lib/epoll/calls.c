@@ -12,6 +12,7 @@
 #include <uc/op.h>
 #include <unistd.h>
 
+#include "backend/blocking.h"
 #include "epoll/epoll.h"
 
 static int32_t result_of(ssize_t r)
@@ -51,26 +52,6 @@ static void block_again(int fd, int flags)
     errno = error;
 }
 
-int32_t uci_epoll_transfer(const struct uci_operation *o)
-{
-    bool positioned = o->offset != UC_OFFSET_CURRENT;
-    ssize_t r = -1;
-
-    errno = ESPIPE;
-    if (o->op == UCI_OP_READ) {
-        if (positioned)
-            r = pread(o->fd, address_of(o), o->length, (off_t)o->offset);
-        if (!positioned || (r < 0 && errno == ESPIPE))
-            r = read(o->fd, address_of(o), o->length);
-    } else {
-        if (positioned)
-            r = pwrite(o->fd, address_of(o), o->length, (off_t)o->offset);
-        if (!positioned || (r < 0 && errno == ESPIPE))
-            r = write(o->fd, address_of(o), o->length);
-    }
-    return result_of(r);
-}
-
 static int32_t call_transfer(const struct uci_operation *o)
 {
     int32_t result;
@@ -78,9 +59,9 @@ static int32_t call_transfer(const struct uci_operation *o)
 
     /* One that is ours alone is as ready as it was reported. */
     if (o->shape & UCI_OPERATION_KEPT)
-        return uci_epoll_transfer(o);
+        return uci_blocking_call(o);
     flags = stop_blocking(o->fd);
-    result = uci_epoll_transfer(o);
+    result = uci_blocking_call(o);
     block_again(o->fd, flags);
     return result;
 }

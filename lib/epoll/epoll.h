@@ -113,11 +113,11 @@ struct uci_epoll_op *uci_epoll_table_find(const struct uci_epoll *epoll, uint64_
  * EPOLL* as reported, 0 when nothing was. */
 int32_t uci_epoll_call(struct uci_epoll_op *op, uint32_t ready);
 bool uci_epoll_is_non_blocking(int fd);
-int32_t uci_epoll_transfer(const struct uci_operation *operation); /* READ, WRITE; may block */
-int32_t uci_epoll_splice(const struct uci_operation *operation);   /* only a file may block */
+int32_t uci_epoll_splice(const struct uci_operation *operation); /* only a file may block */
 
 /* files.c: what may take any time, on the workers. */
 bool uci_epoll_is_file(int fd);
+int32_t uci_epoll_read_cached(const struct uci_operation *operation); /* negative: a worker's */
 void uci_epoll_run(struct uci_work *work);
 void uci_epoll_abandon(struct uci_work *work);
 

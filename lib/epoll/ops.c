@@ -5,9 +5,11 @@
  * set reports at the next look what is there already. Files go to the workers.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/time_types.h>
 #include <stdlib.h>
 
+#include "backend/blocking.h"
 #include "base/clock.h"
 #include "epoll/epoll.h"
 
@@ -85,7 +87,26 @@ void uci_epoll_wait_or_end(struct uci_epoll_op *op, int fd, uint32_t wants)
         uci_epoll_end(op, op->operation.op == UCI_OP_POLL ? -EINVAL : -EAGAIN);
 }
 
-/* One that is non-blocking is not waited for, as in io_uring. */
+/* One that is non-blocking is not waited for, as in io_uring; one that is not open for it is never
+ * ready. */
+static bool is_waited_for(const struct uci_operation *o)
+{
+    int flags = fcntl(o->fd, F_GETFL), never = o->op == UCI_OP_READ ? O_WRONLY : O_RDONLY;
+
+    return flags >= 0 && !(flags & O_NONBLOCK) && (flags & O_ACCMODE) != never;
+}
+
+/* What is in memory is read at once, as by io_uring. */
+static void start_on_file(struct uci_epoll_op *op)
+{
+    int32_t result = uci_epoll_read_cached(&op->operation);
+
+    if (result < 0)
+        uci_epoll_work(op);
+    else
+        uci_epoll_end(op, result);
+}
+
 static void start_transfer(struct uci_epoll_op *op)
 {
     const struct uci_operation *o = &op->operation;
@@ -94,11 +115,11 @@ static void start_transfer(struct uci_epoll_op *op)
     if (o->shape & UCI_OPERATION_KEPT)
         uci_epoll_wait_or_end(op, o->fd, wants);
     else if (uci_epoll_is_file(o->fd))
-        uci_epoll_work(op);
-    else if (uci_epoll_is_non_blocking(o->fd))
-        uci_epoll_end(op, uci_epoll_transfer(o));
-    else
+        start_on_file(op);
+    else if (is_waited_for(o))
         uci_epoll_wait_or_end(op, o->fd, wants);
+    else
+        uci_epoll_end(op, uci_blocking_call(o));
 }
 
 static void start_timeout(struct uci_epoll_op *op)
@@ -186,6 +207,17 @@ static void start(struct uci_epoll_op *op)
     case UCI_OP_OPENAT:
     case UCI_OP_STATX:
     case UCI_OP_SPLICE:
+    case UCI_OP_TRUNCATE:
+    case UCI_OP_FALLOCATE:
+    case UCI_OP_RENAMEAT:
+    case UCI_OP_UNLINKAT:
+    case UCI_OP_MKDIRAT:
+    case UCI_OP_SYMLINKAT:
+    case UCI_OP_LINKAT:
+    case UCI_OP_READLINKAT:
+    case UCI_OP_STATVFS:
+    case UCI_OP_LIST:
+    case UCI_OP_COPY_RANGE:
         uci_epoll_work(op);
         break;
     case UCI_OP_TIMEOUT:

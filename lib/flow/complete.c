@@ -36,9 +36,27 @@ static void stale(uc_ring *ring, const struct uci_completion *completion)
 
 /* Nothing interrupts the kernel's workers but a cancellation and the end of the ring. How a splice
  * says so depends on the kernel: up to 6.12 with EINTR. */
-static int32_t result_of_slot(int32_t result)
+int32_t uci_flow_result(const struct uci_slot *slot, int32_t result)
 {
-    return result == -EINTR || uci_flow_is_restart(result) ? -ECANCELED : result;
+    if (result == -EINTR || uci_flow_is_restart(result))
+        result = -ECANCELED;
+    return result == -ECANCELED && slot->is_late ? -ETIME : result;
+}
+
+void uci_flow_end_slot(uc_ring *ring, struct uci_slot *slot, int32_t result)
+{
+    struct uc_event *event = uci_events_push(&ring->events);
+
+    *event = (struct uc_event){
+        .kind = UC_EVENT_OPERATION,
+        .fd = -1,
+        .result = result,
+        .cookie = slot->cookie,
+    };
+    ring->stats.events++;
+    if (slot->deadline)
+        uci_flow_end_deadline(ring, slot);
+    uci_slot_release(&ring->slots, slot);
 }
 
 static void complete_slot(uc_ring *ring, const struct uci_completion *completion)
@@ -47,24 +65,15 @@ static void complete_slot(uc_ring *ring, const struct uci_completion *completion
     struct uci_slot *slot =
         uci_slot_find(&ring->slots, uci_user_data_kind(user_data),
                       uci_user_data_generation(user_data), uci_user_data_index(user_data));
-    struct uc_event *event;
 
     if (!slot) {
         stale(ring, completion);
         return;
     }
-    event = uci_events_push(&ring->events);
-    *event = (struct uc_event){
-        .kind = UC_EVENT_OPERATION,
-        .fd = -1,
-        .result = result_of_slot(completion->result),
-        .cookie = slot->cookie,
-    };
-    ring->stats.events++;
     /* Nobody will take this record. */
     if (ring->ending && slot->kind == UCI_KIND_OPENAT && completion->result >= 0)
         ring->backend->table->close(completion->result);
-    uci_slot_release(&ring->slots, slot);
+    uci_flow_end_slot(ring, slot, uci_flow_result(slot, completion->result));
 }
 
 /* A kernel may find an operation nowhere while it hands it to a worker (seen on 6.1): what has not
@@ -76,7 +85,7 @@ static void complete_cancel_slot(uc_ring *ring, const struct uci_completion *com
     if (completion->result != -ENOENT || ring->dying || !slot || !slot->kind ||
         slot->generation != uci_user_data_generation(completion->user_data))
         return;
-    (void)uci_flow_cancel(ring, uci_user_data(slot->kind, slot->generation, slot->index));
+    uci_flow_cancel_soon(ring, slot);
 }
 
 static enum uci_lane lane_of(uint32_t kind)
@@ -117,6 +126,37 @@ static void complete_fd(uc_ring *ring, const struct uci_completion *completion)
         uci_flow_life(fd, UCI_LIFE_QUIET);
 }
 
+/* What no caller has asked for by itself. */
+static void complete_own(uc_ring *ring, const struct uci_completion *completion)
+{
+    bool known = true;
+
+    switch (uci_user_data_kind(completion->user_data)) {
+    case UCI_KIND_CANCEL:
+        break;
+    case UCI_KIND_CANCEL_SLOT:
+        complete_cancel_slot(ring, completion);
+        break;
+    case UCI_KIND_CANCEL_PART:
+        uci_flow_complete_cancel_part(ring, completion);
+        break;
+    case UCI_KIND_WAKE:
+        uci_wake_complete(ring, completion);
+        break;
+    case UCI_KIND_DEADLINE:
+        known = uci_flow_complete_deadline(ring, completion);
+        break;
+    case UCI_KIND_PART:
+        known = uci_flow_complete_part(ring, completion);
+        break;
+    default:
+        known = false;
+        break;
+    }
+    if (!known)
+        stale(ring, completion);
+}
+
 void uci_flow_complete(uc_ring *ring, const struct uci_completion *completion)
 {
     uint32_t kind = uci_user_data_kind(completion->user_data);
@@ -129,10 +169,6 @@ void uci_flow_complete(uc_ring *ring, const struct uci_completion *completion)
         complete_fd(ring, completion);
     else if (kind > UCI_KIND_FD_LAST && kind <= UCI_KIND_SLOT_LAST)
         complete_slot(ring, completion);
-    else if (kind == UCI_KIND_WAKE)
-        uci_wake_complete(ring, completion);
-    else if (kind == UCI_KIND_CANCEL_SLOT)
-        complete_cancel_slot(ring, completion);
-    else if (kind != UCI_KIND_CANCEL)
-        stale(ring, completion);
+    else
+        complete_own(ring, completion);
 }

@@ -91,6 +91,7 @@ static bool gather(uc_fd *fd, const struct payload *payload, uint64_t offset)
         return false;
     last->result += (int32_t)payload->length;
     last->flags &= ~(uint32_t)UC_EVENT_PAYLOAD;
+    last->buffer = 0;
     return true;
 }
 

@@ -2,12 +2,14 @@
  * The two roads, as their files see each other.
  *
  *   road 1   submit_fd.c, submit_send.c, submit_op.c   public functions: change state, queue
+ *            submit_file.c, read_many.c                those on files and names
  *            submit.c                                  once per turn: queues become operations
  *            provide.c                                 and buffers go to the kernel
  *            await.c                                   a wait for data, on both roads
  *   road 2   complete.c                                a completion finds its descriptor or slot
  *            complete_read.c, complete_accept.c, complete_write.c
  *                                                      state moves, records are made
+ *            deadline.c                                timers of one-shot operations, on both
  *            close.c                                   the end of a descriptor, from either road
  */
 #pragma once
@@ -20,6 +22,36 @@ int uci_flow_flush(uc_ring *ring);                      /* arm everything that w
 void uci_flow_arm_later(uc_fd *fd);                     /* ... of this one, at the next flush */
 int uci_flow_cancel(uc_ring *ring, uint64_t user_data); /* ask for it to end */
 void uci_flow_cancel_lane(uc_fd *fd, enum uci_lane lane);
+int uci_flow_cancel_slot(uc_ring *ring, struct uci_slot *slot);  /* whatever it holds */
+void uci_flow_cancel_soon(uc_ring *ring, struct uci_slot *slot); /* also if there is no room now */
+
+/* submit_op.c */
+#define UCI_FILE_BYTES_MAX ((UINT32_C(1) << 31) - 4096)
+
+/* The operation in flight that has this identifier, or NULL. */
+struct uci_slot *uci_flow_find_operation(uc_ring *ring, uint64_t op);
+/* Queue an operation whose slot is filled in; on failure the slot is given back. */
+int uci_flow_submit(uc_ring *ring, struct uci_slot *slot, struct uci_operation *operation,
+                    uint64_t *ret_op);
+/* The common case: an operation that needs nothing kept but its cookie. */
+int uci_flow_submit_plain(uc_ring *ring, uint32_t kind, struct uci_operation *operation,
+                          uint64_t cookie, uint64_t *ret_op);
+/* One on a path, of which a copy is kept: its address. @other: a second one, its offset; or NULL. */
+int uci_flow_submit_paths(uc_ring *ring, uint32_t kind, const char *path, const char *other,
+                          struct uci_operation *operation, uint64_t cookie, uint64_t *ret_op);
+/* Whether memory lies in the part of the pool that is registered as fixed buffers. */
+bool uci_flow_is_registered(const uc_ring *ring, const void *buffer, uint32_t bytes);
+
+/* read_many.c. Return of complete_part: whether it is one of those in flight. */
+uint64_t uci_flow_part(const struct uci_slot *slot, uint32_t part); /* its user_data */
+bool uci_flow_part_has_ended(const struct uci_slot *slot, uint32_t part);
+int uci_flow_cancel_parts(uc_ring *ring, struct uci_slot *slot);
+bool uci_flow_complete_part(uc_ring *ring, const struct uci_completion *completion);
+void uci_flow_complete_cancel_part(uc_ring *ring, const struct uci_completion *completion);
+
+/* deadline.c. Return of complete_deadline: as complete_part. */
+bool uci_flow_complete_deadline(uc_ring *ring, const struct uci_completion *completion);
+void uci_flow_end_deadline(uc_ring *ring, struct uci_slot *slot); /* the operation has ended */
 
 /* provide.c */
 bool uci_flow_may_provide(const uc_ring *ring); /* or libuc chooses, as of a single buffer */
@@ -34,6 +66,8 @@ void uci_flow_end_wait(uc_fd *fd, int32_t result); /* or a receive: what comes n
 /* complete.c */
 void uci_flow_complete(uc_ring *ring, const struct uci_completion *completion);
 struct uc_event *uci_flow_record(uc_fd *fd, enum uc_event_kind kind, int32_t result);
+int32_t uci_flow_result(const struct uci_slot *slot, int32_t result); /* as the caller is told it */
+void uci_flow_end_slot(uc_ring *ring, struct uci_slot *slot, int32_t result); /* by a record */
 
 /* As in linux/errno.h: restart codes that are not meant for programs but reach them here. */
 #define UCI_RESTART_FIRST 512

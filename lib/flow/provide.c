@@ -32,10 +32,12 @@ static void adapt(uc_ring *ring, uint32_t provided, uint32_t max)
 
 static uint32_t wanted(uc_ring *ring)
 {
-    uint32_t max = ring->pool->max, n = ring->attached_count;
+    uint32_t max = ring->pool->max - ring->pool->by_state[UCI_BUFFER_LEASED];
+    uint32_t n = ring->attached_count;
 
     /* Not all: some operations and leases choose a buffer themselves. */
-    max -= (max + 3) / 4;
+    if (max > 1)
+        max -= (max + 3) / 4;
     n = (n < DESCRIPTORS_MAX ? n : DESCRIPTORS_MAX) + SPARE;
     adapt(ring, n + ring->more_provided, max);
     n += ring->more_provided;

@@ -23,20 +23,51 @@ void uci_flow_arm_later(uc_fd *fd)
         uci_list_append(&fd->ring->waiting, &fd->waiting);
 }
 
+/* Of a one-shot operation, one that found nothing is asked again. */
+static uint32_t kind_of_cancel(uint32_t target)
+{
+    if (target == UCI_KIND_PART)
+        return UCI_KIND_CANCEL_PART;
+    return target > UCI_KIND_FD_LAST && target <= UCI_KIND_SLOT_LAST ? UCI_KIND_CANCEL_SLOT
+                                                                     : UCI_KIND_CANCEL;
+}
+
 int uci_flow_cancel(uc_ring *ring, uint64_t user_data)
 {
-    uint32_t target = uci_user_data_kind(user_data);
-    bool is_slot = target > UCI_KIND_FD_LAST && target <= UCI_KIND_SLOT_LAST;
+    uint32_t kind = kind_of_cancel(uci_user_data_kind(user_data));
     struct uci_operation operation = {
         .op = UCI_OP_CANCEL,
         .fd = -1,
         .offset = user_data,
-        .user_data =
-            uci_user_data(is_slot ? UCI_KIND_CANCEL_SLOT : UCI_KIND_CANCEL,
-                          uci_user_data_generation(user_data), uci_user_data_index(user_data)),
+        .user_data = uci_user_data(kind, uci_user_data_generation(user_data),
+                                   uci_user_data_index(user_data)),
     };
 
     return uci_ring_submit(ring, &operation);
+}
+
+int uci_flow_cancel_slot(uc_ring *ring, struct uci_slot *slot)
+{
+    if (slot->kind == UCI_KIND_READ_MANY)
+        return uci_flow_cancel_parts(ring, slot);
+    return uci_flow_cancel(ring, uci_user_data(slot->kind, slot->generation, slot->index));
+}
+
+void uci_flow_cancel_soon(uc_ring *ring, struct uci_slot *slot)
+{
+    slot->cancel_owed = uci_flow_cancel_slot(ring, slot) < 0;
+    ring->cancels_owed |= slot->cancel_owed;
+}
+
+/* Cancellations of one-shot operations that found no room. */
+static void cancel_slots_again(uc_ring *ring)
+{
+    struct uci_slot *slot;
+
+    ring->cancels_owed = false;
+    for (uint32_t i = 0; (slot = uci_slot_at(&ring->slots, i)); i++)
+        if (slot->kind && slot->cancel_owed)
+            uci_flow_cancel_soon(ring, slot);
 }
 
 void uci_flow_cancel_lane(uc_fd *fd, enum uci_lane lane)
@@ -275,6 +306,8 @@ int uci_flow_flush(uc_ring *ring)
 
     ring->starved = false;
     take_returned(ring);
+    if (ring->cancels_owed)
+        cancel_slots_again(ring);
     uci_flow_provide(ring);
     uci_list_take(&batch, &ring->waiting);
     while (!uci_list_is_empty(&batch)) {

@@ -7,11 +7,8 @@
 
 #include "flow/flow.h"
 
-#define FILE_BYTES_MAX ((UINT32_C(1) << 31) - 4096)
-
-/* Queue an operation whose slot is filled in; on failure the slot is given back. */
-static int submit(uc_ring *ring, struct uci_slot *slot, struct uci_operation *operation,
-                  uint64_t *ret_op)
+int uci_flow_submit(uc_ring *ring, struct uci_slot *slot, struct uci_operation *operation,
+                    uint64_t *ret_op)
 {
     int r;
 
@@ -26,22 +23,21 @@ static int submit(uc_ring *ring, struct uci_slot *slot, struct uci_operation *op
     return 0;
 }
 
-/* The common case: an operation that needs nothing kept but its cookie. */
-static int submit_plain(uc_ring *ring, uint32_t kind, struct uci_operation *operation,
-                        uint64_t cookie, uint64_t *ret_op)
+int uci_flow_submit_plain(uc_ring *ring, uint32_t kind, struct uci_operation *operation,
+                          uint64_t cookie, uint64_t *ret_op)
 {
     struct uci_slot *slot;
     int r = uci_slot_take(&ring->slots, kind, cookie, &slot);
 
-    return r < 0 ? r : submit(ring, slot, operation, ret_op);
+    return r < 0 ? r : uci_flow_submit(ring, slot, operation, ret_op);
 }
 
-/* An operation on a path, of which a copy is kept. */
-static int submit_path(uc_ring *ring, uint32_t kind, const char *path,
-                       struct uci_operation *operation, uint64_t cookie, uint64_t *ret_op)
+int uci_flow_submit_paths(uc_ring *ring, uint32_t kind, const char *path, const char *other,
+                          struct uci_operation *operation, uint64_t cookie, uint64_t *ret_op)
 {
+    size_t bytes = strlen(path) + 1, other_bytes = other ? strlen(other) + 1 : 0;
+    char *copy = malloc(bytes + other_bytes);
     struct uci_slot *slot;
-    char *copy = strdup(path);
     int r;
 
     if (!copy)
@@ -51,13 +47,14 @@ static int submit_path(uc_ring *ring, uint32_t kind, const char *path,
         free(copy);
         return r;
     }
-    slot->memory = copy;
+    slot->memory = memcpy(copy, path, bytes);
     operation->address = (uint64_t)(uintptr_t)copy;
-    return submit(ring, slot, operation, ret_op);
+    if (other)
+        operation->offset = (uint64_t)(uintptr_t)memcpy(copy + bytes, other, other_bytes);
+    return uci_flow_submit(ring, slot, operation, ret_op);
 }
 
-/* Whether memory lies in the part of the pool that is registered as fixed buffers. */
-static bool is_registered(const uc_ring *ring, const void *buffer, uint32_t bytes)
+bool uci_flow_is_registered(const uc_ring *ring, const void *buffer, uint32_t bytes)
 {
     const uint8_t *base = ring->pool->base, *first = buffer;
     uint64_t registered = ring->pool->registered_bytes;
@@ -70,7 +67,7 @@ UC_EXPORT int uc_op_nop(uc_ring *ring, uint64_t cookie, uint64_t *ret_op)
     struct uci_operation operation = {.op = UCI_OP_NOP, .fd = -1};
 
     CHECK_RING(ring);
-    return submit_plain(ring, UCI_KIND_NOP, &operation, cookie, ret_op);
+    return uci_flow_submit_plain(ring, UCI_KIND_NOP, &operation, cookie, ret_op);
 }
 
 static int submit_transfer(uc_ring *ring, uint32_t kind, struct uci_operation *operation,
@@ -79,12 +76,12 @@ static int submit_transfer(uc_ring *ring, uint32_t kind, struct uci_operation *o
     const void *buffer = (const void *)(uintptr_t)operation->address;
 
     CHECK_RING(ring);
-    CHECK_ARG(buffer && operation->length && operation->length <= FILE_BYTES_MAX);
+    CHECK_ARG(buffer && operation->length && operation->length <= UCI_FILE_BYTES_MAX);
     if (operation->fd < 0)
         return -EBADF;
-    if (is_registered(ring, buffer, operation->length))
+    if (uci_flow_is_registered(ring, buffer, operation->length))
         operation->shape = UCI_OPERATION_FIXED;
-    return submit_plain(ring, kind, operation, cookie, ret_op);
+    return uci_flow_submit_plain(ring, kind, operation, cookie, ret_op);
 }
 
 UC_EXPORT int uc_op_read(uc_ring *ring, int fd, void *buffer, uint32_t bytes, uint64_t offset,
@@ -123,7 +120,7 @@ UC_EXPORT int uc_op_fsync(uc_ring *ring, int fd, uint32_t flags, uint64_t cookie
     CHECK_ARG(!(flags & ~(uint32_t)UC_FSYNC_DATA));
     if (fd < 0)
         return -EBADF;
-    return submit_plain(ring, UCI_KIND_FSYNC, &operation, cookie, ret_op);
+    return uci_flow_submit_plain(ring, UCI_KIND_FSYNC, &operation, cookie, ret_op);
 }
 
 UC_EXPORT int uc_op_openat(uc_ring *ring, int directory_fd, const char *path, uint32_t flags,
@@ -140,7 +137,7 @@ UC_EXPORT int uc_op_openat(uc_ring *ring, int directory_fd, const char *path, ui
     CHECK_ARG(path);
     if (directory_fd < 0 && directory_fd != AT_FDCWD)
         return -EBADF;
-    return submit_path(ring, UCI_KIND_OPENAT, path, &operation, cookie, ret_op);
+    return uci_flow_submit_paths(ring, UCI_KIND_OPENAT, path, NULL, &operation, cookie, ret_op);
 }
 
 UC_EXPORT int uc_op_close(uc_ring *ring, int fd, uint64_t cookie, uint64_t *ret_op)
@@ -152,7 +149,7 @@ UC_EXPORT int uc_op_close(uc_ring *ring, int fd, uint64_t cookie, uint64_t *ret_
         return -EBADF;
     if (uci_fd_table_find(&ring->fds, (uint32_t)fd))
         return -EBUSY;
-    return submit_plain(ring, UCI_KIND_CLOSE, &operation, cookie, ret_op);
+    return uci_flow_submit_plain(ring, UCI_KIND_CLOSE, &operation, cookie, ret_op);
 }
 
 UC_EXPORT int uc_op_statx(uc_ring *ring, int directory_fd, const char *path, uint32_t flags,
@@ -170,7 +167,7 @@ UC_EXPORT int uc_op_statx(uc_ring *ring, int directory_fd, const char *path, uin
     CHECK_ARG(path && statx);
     if (directory_fd < 0 && directory_fd != AT_FDCWD)
         return -EBADF;
-    return submit_path(ring, UCI_KIND_STATX, path, &operation, cookie, ret_op);
+    return uci_flow_submit_paths(ring, UCI_KIND_STATX, path, NULL, &operation, cookie, ret_op);
 }
 
 UC_EXPORT int uc_op_timeout(uc_ring *ring, uint64_t ns, uint64_t cookie, uint64_t *ret_op)
@@ -186,7 +183,7 @@ UC_EXPORT int uc_op_timeout(uc_ring *ring, uint64_t ns, uint64_t cookie, uint64_
     slot->time.tv_sec = (int64_t)(ns / 1000000000);
     slot->time.tv_nsec = (long long)(ns % 1000000000);
     operation.address = (uint64_t)(uintptr_t)&slot->time;
-    return submit(ring, slot, &operation, ret_op);
+    return uci_flow_submit(ring, slot, &operation, ret_op);
 }
 
 UC_EXPORT int uc_op_splice(uc_ring *ring, int fd_in, uint64_t offset_in, int fd_out,
@@ -204,20 +201,32 @@ UC_EXPORT int uc_op_splice(uc_ring *ring, int fd_in, uint64_t offset_in, int fd_
     };
 
     CHECK_RING(ring);
-    CHECK_ARG(bytes && bytes <= FILE_BYTES_MAX);
+    CHECK_ARG(bytes && bytes <= UCI_FILE_BYTES_MAX);
     CHECK_ARG(!(flags & ~(uint32_t)(UC_SPLICE_NONBLOCK | UC_SPLICE_MORE)));
     if (fd_in < 0 || fd_out < 0)
         return -EBADF;
-    return submit_plain(ring, UCI_KIND_SPLICE, &operation, cookie, ret_op);
+    return uci_flow_submit_plain(ring, UCI_KIND_SPLICE, &operation, cookie, ret_op);
+}
+
+struct uci_slot *uci_flow_find_operation(uc_ring *ring, uint64_t op)
+{
+    uint32_t kind = uci_user_data_kind(op);
+
+    if (kind <= UCI_KIND_FD_LAST || kind > UCI_KIND_SLOT_LAST)
+        return NULL;
+    return uci_slot_find(&ring->slots, kind, uci_user_data_generation(op), uci_user_data_index(op));
 }
 
 UC_EXPORT int uc_op_cancel(uc_ring *ring, uint64_t op)
 {
-    uint32_t kind = uci_user_data_kind(op);
+    struct uci_slot *slot;
+    int r;
 
     CHECK_RING(ring);
-    if (kind <= UCI_KIND_FD_LAST || kind > UCI_KIND_SLOT_LAST ||
-        !uci_slot_find(&ring->slots, kind, uci_user_data_generation(op), uci_user_data_index(op)))
+    slot = uci_flow_find_operation(ring, op);
+    if (!slot)
         return -ESTALE;
-    return uci_flow_cancel(ring, op);
+    r = uci_flow_cancel_slot(ring, slot);
+    slot->is_cancelled |= r == 0;
+    return r;
 }

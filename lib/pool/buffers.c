@@ -123,6 +123,7 @@ void uci_pool_complete(uc_pool *pool, uint32_t index, uint32_t start, uint32_t l
     assert(buffer->state == UCI_BUFFER_IN_FLIGHT || buffer->state == UCI_BUFFER_COMPLETED);
     buffer->start = start;
     buffer->length = length;
+    buffer->account = NULL;
     move(pool, index, UCI_BUFFER_COMPLETED);
 }
 

@@ -8,7 +8,8 @@
  * and tail of a free buffer hold a pattern.
  *
  * Each shutting and opening is a system call. If the kernel refuses one (a process may have only
- * 65,530 stretches of memory) the buffer stays open, and the pattern alone watches it.
+ * 65,530 stretches of memory) the buffer stays open, and the pattern alone watches it; if it cannot
+ * be opened by itself, all are, because one stretch is always to be had.
  */
 #include "pool/fence.h"
 
@@ -47,9 +48,9 @@ static uint8_t pattern(uint32_t position)
     return (uint8_t)(0xa5 ^ position * 31);
 }
 
-static void protect(const uc_pool *pool, uint32_t index, int access)
+static int protect(const uc_pool *pool, uint32_t index, int access)
 {
-    (void)mprotect(buffer_at(pool, index), pool->buffer_bytes, access);
+    return mprotect(buffer_at(pool, index), pool->buffer_bytes, access);
 }
 
 static void shut_guard(const uc_pool *pool, uint32_t index)
@@ -65,7 +66,7 @@ void uci_fence_shut(uc_pool *pool, uint32_t index)
 
     for (uint32_t i = 0; i < PATTERN_BYTES; i++)
         head[i] = tail[i] = pattern(i);
-    protect(pool, index, PROT_NONE);
+    (void)protect(pool, index, PROT_NONE);
     shut_guard(pool, index);
 }
 
@@ -87,7 +88,8 @@ void uci_fence_open(uc_pool *pool, uint32_t index)
     uint8_t *head = buffer_at(pool, index);
     uint32_t tail = pool->buffer_bytes - PATTERN_BYTES;
 
-    protect(pool, index, PROT_READ | PROT_WRITE);
+    if (protect(pool, index, PROT_READ | PROT_WRITE) < 0)
+        uci_fence_lift(pool);
     for (uint32_t i = 0; i < PATTERN_BYTES; i++) {
         if (head[i] != pattern(i))
             tell(pool, index, i);
@@ -106,6 +108,6 @@ void uci_fence_lower(uc_pool *pool)
     for (uint32_t index = 0; index < pool->count; index++) {
         shut_guard(pool, index);
         if (uci_buffer_is_idle(pool->buffers[index].state))
-            protect(pool, index, PROT_NONE);
+            (void)protect(pool, index, PROT_NONE);
     }
 }

@@ -60,9 +60,22 @@ static void name_pool(uc_pool *pool)
     pool->generation = 1;
 }
 
+/* Leases that are left are the parent's: their accounts are at an end. */
+static void clear_accounts(uc_pool *pool)
+{
+    for (uint32_t index = 0; index < pool->count; index++) {
+        struct uci_buffer *buffer = &pool->buffers[index];
+
+        if (buffer->state == UCI_BUFFER_LEASED && buffer->account)
+            uci_account_return(pool, buffer->account, pool->buffer_bytes);
+        buffer->account = NULL;
+    }
+    uci_accounts_settle(pool);
+}
+
 static void destroy(uc_pool *pool)
 {
-    uci_accounts_settle(pool);
+    clear_accounts(pool);
     if (pool->base)
         uci_arena_release(pool->base, pool->reserved_bytes);
     free(pool->buffers);
@@ -225,19 +238,6 @@ int uci_pool_grow(uc_pool *pool, uint32_t count)
     pool->by_state[UCI_BUFFER_FREE] += count - pool->count;
     pool->count = count;
     return 0;
-}
-
-/* The leases are the parent's: their accounts are at an end. */
-static void clear_accounts(uc_pool *pool)
-{
-    for (uint32_t index = 0; index < pool->count; index++) {
-        struct uci_buffer *buffer = &pool->buffers[index];
-
-        if (buffer->state == UCI_BUFFER_LEASED && buffer->account)
-            uci_account_return(pool, buffer->account, pool->buffer_bytes);
-        buffer->account = NULL;
-    }
-    uci_accounts_settle(pool);
 }
 
 void uci_pool_reinit(uc_pool *pool)

@@ -151,7 +151,7 @@ static void cancel_all(uc_ring *ring)
     }
     for (uint32_t i = 0; (slot = uci_slot_at(&ring->slots, i)); i++)
         if (slot->kind)
-            (void)uci_flow_cancel(ring, uci_user_data(slot->kind, slot->generation, slot->index));
+            (void)uci_flow_cancel_slot(ring, slot);
     if (ring->wake.user_data)
         (void)uci_flow_cancel(ring, ring->wake.user_data);
 }

@@ -131,6 +131,18 @@ static int park_lost(uc_ring *ring, uint64_t user_data)
     return 0;
 }
 
+static int park_lost_slot(uc_ring *ring, const struct uci_slot *slot)
+{
+    int r = 0;
+
+    if (slot->kind != UCI_KIND_READ_MANY)
+        return park_lost(ring, uci_user_data(slot->kind, slot->generation, slot->index));
+    for (uint32_t part = 0; part < slot->many.count && r == 0; part++)
+        if (!uci_flow_part_has_ended(slot, part))
+            r = park_lost(ring, uci_flow_part(slot, part));
+    return r;
+}
+
 /* After the kernel has let go of everything: operations whose completion did not reach us (never
  * submitted, or lost with mapped rings) end as cancelled. */
 int uci_ring_park_lost(uc_ring *ring)
@@ -144,7 +156,7 @@ int uci_ring_park_lost(uc_ring *ring)
             r = park_lost(ring, UCI_CONTAINER(link, uc_fd, attached)->lanes[lane]);
     for (uint32_t i = 0; (slot = uci_slot_at(&ring->slots, i)) && r == 0; i++)
         if (slot->kind)
-            r = park_lost(ring, uci_user_data(slot->kind, slot->generation, slot->index));
+            r = park_lost_slot(ring, slot);
     /* What is left are cancellations, whose completions say nothing. */
     ring->stats.completions += ring->outstanding;
     ring->outstanding = uci_ring_parked_terminal(ring);

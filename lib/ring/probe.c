@@ -129,7 +129,7 @@ UC_EXPORT int uc_probe(struct uc_probe *ret_probe)
         return uci_struct_out(ret_probe, &probe, sizeof(probe), sizeof(probe));
     }
     probe.asked_backend = environment.backend;
-    probe.features_off = environment.features_off & ~UCI_FEATURE_OWN_MEMORY;
+    probe.features_off = environment.features_off & ~UCI_FEATURES_PRIVATE;
     r = ask_ring(&info);
     if (environment.backend == UC_BACKEND_EPOLL) {
         probe.error = -ECANCELED;

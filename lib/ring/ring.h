@@ -71,6 +71,7 @@ struct uc_ring {
     uint32_t more_provided; /* how many more than at first it may have, because they ran out */
     uint32_t ran_out;       /* for so many receives since they were last handed over */
     bool starved;           /* a receive could not be armed for want of a buffer */
+    bool cancels_owed;      /* a one-shot operation could not be cancelled for want of room */
 
     struct uci_busy_poll busy_poll;
     struct uci_wake wake;

@@ -12,6 +12,12 @@
 
 #define EVENTS_MAX 65536
 
+/* Whether the ring goes on after a submission that failed so. */
+static bool is_passing(int error)
+{
+    return error == -EAGAIN || error == -ENOMEM || error == -EMFILE || error == -ENFILE;
+}
+
 int uci_ring_submit(uc_ring *ring, const struct uci_operation *operation)
 {
     int r;
@@ -25,7 +31,7 @@ int uci_ring_submit(uc_ring *ring, const struct uci_operation *operation)
         return r;
     r = ring->backend->table->submit(ring->backend, operation);
     if (r < 0)
-        return r == -EAGAIN || r == -ENOMEM ? r : uci_ring_fail(ring, r);
+        return is_passing(r) ? r : uci_ring_fail(ring, r);
     ring->outstanding++;
     ring->stats.submissions++;
     return 0;

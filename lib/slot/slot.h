@@ -1,7 +1,7 @@
 /*
  * One-shot operations in flight. A slot holds what an operation needs until its completion: the
- * caller's cookie, a copy of a path, a time. Slots never move, because the kernel holds pointers
- * into them; their table grows by blocks.
+ * caller's cookie, a copy of a path, a time, or how far many reads have come. Slots never move,
+ * because the kernel holds pointers into them; their table grows by blocks.
  */
 #pragma once
 
@@ -9,14 +9,29 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct uc_read_part;
+
+/* What an operation of several parts has come to. */
+struct uci_slot_many {
+    struct uc_read_part *parts; /* the caller's */
+    uint32_t count, left, failed;
+};
+
 struct uci_slot {
     uint32_t generation; /* rises when the slot is taken; part of the operation's identifier */
     uint32_t index;
     uint32_t kind; /* of user_data; 0 while free */
     uint32_t next_free;
     uint64_t cookie;
-    void *memory; /* a copy that dies with the operation, or NULL */
-    struct __kernel_timespec time;
+    void *memory;      /* a copy that dies with the operation, or NULL */
+    uint64_t deadline; /* user_data of its timer, or 0 */
+    bool is_cancelled; /* it was asked to end */
+    bool is_late;      /* by its deadline */
+    bool cancel_owed;  /* which found no room */
+    union {
+        struct __kernel_timespec time;
+        struct uci_slot_many many;
+    };
 };
 
 struct uci_slot_table {

@@ -23,6 +23,9 @@
 #define IORING_RECVSEND_BUNDLE (1U << 4) /* 6.10 */
 #endif
 
+/* 6.9; in an enum of the headers, where nothing can ask for it */
+#define UCI_IORING_OP_FTRUNCATE 55
+
 /* The last member of the offset structs, named resv2 until 6.5 and user_addr since. */
 #define UCI_SQ_OFFSETS_USER_ADDRESS (sizeof(struct io_sqring_offsets) - sizeof(uint64_t))
 #define UCI_CQ_OFFSETS_USER_ADDRESS (sizeof(struct io_cqring_offsets) - sizeof(uint64_t))

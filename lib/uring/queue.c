@@ -48,16 +48,16 @@ static bool kernel_has_news(const struct uci_uring *uring)
     return IO_URING_READ_ONCE(*uring->ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
-int uci_uring_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns)
+static int enter(struct uci_uring *uring, bool wait, int64_t timeout_ns)
 {
-    struct uci_uring *uring = uci_uring_of(backend);
+    struct uci_backend *backend = &uring->base;
     uint32_t pending = flush(uring), flags = uring->enter_flags;
     struct __kernel_timespec time;
     struct io_uring_getevents_arg argument = {.sigmask_sz = _NSIG / 8};
     int r;
 
+    backend->queued = pending;
     if (uring->setup_flags & IORING_SETUP_SQPOLL) {
-        backend->queued = pending;
         if (pending && uci_uring_thread_sleeps(uring))
             flags |= IORING_ENTER_SQ_WAKEUP;
         else if (!wait && !has_overflown(uring))
@@ -83,12 +83,28 @@ int uci_uring_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns)
     return r;
 }
 
+int uci_uring_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns)
+{
+    struct uci_uring *uring = uci_uring_of(backend);
+    int r;
+
+    if (uring->calls && !uci_uring_start_calls(uring)) {
+        r = enter(uring, false, 0);
+        if (r < 0)
+            return r;
+        wait = uci_uring_start_calls(uring) && wait;
+    }
+    return enter(uring, wait, timeout_ns);
+}
+
 bool uci_uring_has_news(const struct uci_backend *backend)
 {
     const struct uci_uring *uring = (const struct uci_uring *)backend;
     const struct io_uring_cq *cq = &uring->ring.cq;
 
     if (*cq->khead != io_uring_smp_load_acquire(cq->ktail))
+        return true;
+    if (uring->calls && uci_uring_has_called(uring))
         return true;
     /* Without that flag nothing tells of deferred work, and kernel_has_news() has to assume it. */
     return uring->setup_flags & IORING_SETUP_TASKRUN_FLAG ? kernel_has_news(uring)
@@ -141,6 +157,23 @@ static void prepare_splice(struct io_uring_sqe *sqe, const struct uci_operation 
         flags |= SPLICE_F_MORE;
     io_uring_prep_splice(sqe, o->fd_in, (int64_t)o->address, o->fd, (int64_t)o->offset, o->length,
                          flags);
+}
+
+static void prepare_name(struct io_uring_sqe *sqe, const struct uci_operation *o)
+{
+    const char *path = (const char *)(uintptr_t)o->address;
+    const char *other = (const char *)(uintptr_t)o->offset;
+
+    if (o->op == UCI_OP_RENAMEAT)
+        io_uring_prep_renameat(sqe, o->fd_in, path, o->fd, other, o->flags);
+    else if (o->op == UCI_OP_UNLINKAT)
+        io_uring_prep_unlinkat(sqe, o->fd, path, (int)o->flags);
+    else if (o->op == UCI_OP_MKDIRAT)
+        io_uring_prep_mkdirat(sqe, o->fd, path, (mode_t)o->length);
+    else if (o->op == UCI_OP_SYMLINKAT)
+        io_uring_prep_symlinkat(sqe, path, o->fd, other);
+    else
+        io_uring_prep_linkat(sqe, o->fd_in, path, o->fd, other, (int)o->flags);
 }
 
 static void prepare(struct uci_uring *uring, struct io_uring_sqe *sqe,
@@ -197,9 +230,29 @@ static void prepare(struct uci_uring *uring, struct io_uring_sqe *sqe,
     case UCI_OP_SPLICE:
         prepare_splice(sqe, o);
         break;
-    case UCI_OP_CANCEL:
-        io_uring_prep_cancel64(sqe, o->offset, 0);
+    case UCI_OP_TRUNCATE:
+        io_uring_prep_rw(UCI_IORING_OP_FTRUNCATE, sqe, o->fd, NULL, 0, o->offset);
         break;
+    case UCI_OP_FALLOCATE:
+        io_uring_prep_fallocate(sqe, o->fd, (int)o->flags, (off_t)o->offset, (off_t)o->address);
+        break;
+    case UCI_OP_RENAMEAT:
+    case UCI_OP_UNLINKAT:
+    case UCI_OP_MKDIRAT:
+    case UCI_OP_SYMLINKAT:
+    case UCI_OP_LINKAT:
+        prepare_name(sqe, o);
+        break;
+    case UCI_OP_CANCEL:
+        if (uring->calls && uci_uring_cancel_call(uring, o->offset))
+            io_uring_prep_nop(sqe);
+        else
+            io_uring_prep_cancel64(sqe, o->offset, 0);
+        break;
+    case UCI_OP_READLINKAT: /* calls */
+    case UCI_OP_STATVFS:
+    case UCI_OP_LIST:
+    case UCI_OP_COPY_RANGE:
     case UCI_OP_NOP:
     case UCI_OP_COUNT:
         io_uring_prep_nop(sqe);
@@ -235,8 +288,11 @@ static int make_room(struct uci_uring *uring)
 int uci_uring_submit(struct uci_backend *backend, const struct uci_operation *operation)
 {
     struct uci_uring *uring = uci_uring_of(backend);
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->ring);
+    struct io_uring_sqe *sqe;
 
+    if (uring->called & UINT64_C(1) << operation->op)
+        return uci_uring_submit_call(uring, operation);
+    sqe = io_uring_get_sqe(&uring->ring);
     for (int tries = 0; !sqe && tries < SUBMIT_TRIES; tries++) {
         int r = make_room(uring);
 
@@ -284,10 +340,11 @@ uint32_t uci_uring_reap(struct uci_backend *backend, struct uci_completion *comp
 {
     struct uci_uring *uring = uci_uring_of(backend);
     struct io_uring_cq *cq = &uring->ring.cq;
-    uint32_t n = 0, head, tail;
+    uint32_t n = uring->calls ? uci_uring_reap_called(uring, completions, max) : 0;
+    uint32_t head, tail;
 
     if (!cq->khead)
-        return 0;
+        return n;
     head = *cq->khead;
     tail = io_uring_smp_load_acquire(cq->ktail);
     for (; head != tail && n < max; head++) {
@@ -297,6 +354,12 @@ uint32_t uci_uring_reap(struct uci_backend *backend, struct uci_completion *comp
         if (has_buffer && cqe->res > (int32_t)uring->pool->buffer_bytes) {
             n += unbundle(uring, cqe, completions + n, max - n);
             if (uring->bundle_left)
+                break;
+            continue;
+        }
+        if (cqe->user_data == UCI_URING_BELL) {
+            n += uci_uring_hear_bell(uring, completions + n, max - n);
+            if (uci_uring_has_called(uring))
                 break;
             continue;
         }

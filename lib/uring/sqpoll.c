@@ -91,10 +91,14 @@ uint32_t uci_uring_reap_untaken(struct uci_uring *uring, struct uci_completion *
     struct io_uring_sq *sq = &uring->ring.sq;
     uint32_t n = 0;
 
-    for (; n < max && uci_uring_pending(uring); n++) {
+    while (n < max && uci_uring_pending(uring)) {
         const struct io_uring_sqe *sqe = &sq->sqes[*sq->khead & sq->ring_mask];
 
-        completions[n] = (struct uci_completion){.user_data = sqe->user_data, .result = -ECANCELED};
+        if (sqe->user_data != UCI_URING_BELL)
+            completions[n++] = (struct uci_completion){
+                .user_data = sqe->user_data,
+                .result = -ECANCELED,
+            };
         ++*sq->khead;
     }
     return n;

@@ -29,11 +29,45 @@ static void features_from_setup(struct uci_uring *uring)
                            (flags & IORING_SETUP_SQPOLL ? UC_FEATURE_SQPOLL : 0);
 }
 
-static uint64_t features_from_probe(struct uci_uring *uring)
+/* Operations on files that a kernel may lack, or that none has; calls.c has them then. */
+static const struct {
+    uint8_t op;
+    int32_t opcode; /* IORING_OP_*, -1: there is none */
+} file_operations[] = {
+    {UCI_OP_TRUNCATE, UCI_IORING_OP_FTRUNCATE}, /* 6.9 */
+    {UCI_OP_FALLOCATE, IORING_OP_FALLOCATE},    /* 5.6 */
+    {UCI_OP_RENAMEAT, IORING_OP_RENAMEAT},      /* 5.11 */
+    {UCI_OP_UNLINKAT, IORING_OP_UNLINKAT},      /* 5.11 */
+    {UCI_OP_MKDIRAT, IORING_OP_MKDIRAT},        /* 5.15 */
+    {UCI_OP_SYMLINKAT, IORING_OP_SYMLINKAT},    /* 5.15 */
+    {UCI_OP_LINKAT, IORING_OP_LINKAT},          /* 5.15 */
+    {UCI_OP_READLINKAT, -1},
+    {UCI_OP_STATVFS, -1},
+    {UCI_OP_LIST, -1},
+    {UCI_OP_COPY_RANGE, -1},
+};
+
+#define FILE_OPERATIONS (sizeof(file_operations) / sizeof(file_operations[0]))
+
+static uint64_t called_operations(const struct io_uring_probe *probe, bool wanted)
+{
+    uint64_t called = 0;
+
+    for (size_t i = 0; i < FILE_OPERATIONS; i++) {
+        int opcode = file_operations[i].opcode;
+
+        if (opcode < 0 || !wanted || !probe || !io_uring_opcode_supported(probe, opcode))
+            called |= UINT64_C(1) << file_operations[i].op;
+    }
+    return called;
+}
+
+static uint64_t features_from_probe(struct uci_uring *uring, uint64_t wanted)
 {
     struct io_uring_probe *probe = io_uring_get_probe_ring(&uring->ring);
     uint64_t features = 0;
 
+    uring->called = called_operations(probe, wanted & UCI_FEATURE_FILES);
     if (!probe)
         return 0;
     if (io_uring_opcode_supported(probe, PROBE_5_19))
@@ -101,7 +135,7 @@ static int negotiate(struct uci_uring *uring, const struct uci_backend_options *
 
     features_from_setup(uring);
     info->sqpoll_cpu = uring->setup_flags & IORING_SETUP_SQ_AFF ? options->sqpoll_cpu : 0;
-    found = features_from_probe(uring);
+    found = features_from_probe(uring, wanted);
     r = uci_uring_restrict(uring, options->restriction);
     if (r < 0)
         return r;
@@ -190,7 +224,11 @@ static void explain(struct uc_ring_info *info, const struct uci_backend_options 
 
 static void uring_stop(struct uci_backend *backend)
 {
-    uci_uring_rings_close(uci_uring_of(backend));
+    struct uci_uring *uring = uci_uring_of(backend);
+
+    uci_uring_rings_close(uring);
+    if (uring->calls)
+        uci_uring_stop_calls(uring);
 }
 
 static bool uring_is_stopped(struct uci_backend *backend, int64_t timeout_ns)
@@ -199,8 +237,11 @@ static bool uring_is_stopped(struct uci_backend *backend, int64_t timeout_ns)
     struct pollfd tombstone = {.fd = uring->tombstone, .events = POLLIN};
     struct timespec time = {timeout_ns / 1000000000, timeout_ns % 1000000000};
 
-    uring->gone = ppoll(&tombstone, 1, &time, NULL) > 0 && (tombstone.revents & POLLHUP);
-    return uring->gone;
+    if (uring->gone || (ppoll(&tombstone, 1, &time, NULL) > 0 && (tombstone.revents & POLLHUP)))
+        uring->gone = true;
+    else
+        timeout_ns = 0;
+    return (!uring->calls || uci_uring_calls_have_ended(uring, timeout_ns)) && uring->gone;
 }
 
 static void uring_free(struct uci_backend *backend, bool in_child)
@@ -209,6 +250,7 @@ static void uring_free(struct uci_backend *backend, bool in_child)
 
     if (!in_child)
         uci_uring_rings_close(uring);
+    uci_uring_free_calls(uring, in_child);
     uci_uring_buffers_free(uring, in_child);
     uci_uring_rings_free(uring, in_child);
     free(uring);

@@ -7,6 +7,11 @@
 
 #define UCI_URING_BUFFER_GROUP 0
 
+/* user_data of the poll that tells of finished calls; nobody else's can be that. */
+#define UCI_URING_BELL UINT64_MAX
+
+struct uci_uring_calls;
+
 struct uci_uring {
     struct uci_backend base;
     struct io_uring ring;
@@ -14,6 +19,9 @@ struct uci_uring {
     uint32_t kernel_features; /* IORING_FEAT_* */
     uint32_t enter_flags;     /* IORING_ENTER_*, at every entry */
     uc_pool *pool;
+
+    uint64_t called;               /* bits of UCI_OP_*: what the kernel's io_uring lacks */
+    struct uci_uring_calls *calls; /* NULL until there is one of these */
 
     void *memory; /* of the rings, when it is ours (NO_MMAP); else NULL */
     size_t memory_bytes;
@@ -60,6 +68,21 @@ bool uci_uring_thread_sleeps(struct uci_uring *uring);
 int uci_uring_hand_over(struct uci_backend *backend);
 uint32_t uci_uring_reap_untaken(struct uci_uring *uring, struct uci_completion *completions,
                                 uint32_t max);
+
+/* calls.c: what the kernel's io_uring lacks, as calls on workers. Only submit_call() may be asked
+ * before there are any. */
+int uci_uring_submit_call(struct uci_uring *uring, const struct uci_operation *operation);
+bool uci_uring_start_calls(struct uci_uring *uring); /* false: enter without waiting, try again */
+bool uci_uring_cancel_call(struct uci_uring *uring, uint64_t user_data); /* whether it is one */
+bool uci_uring_has_called(const struct uci_uring *uring); /* a completion that reap can take */
+uint32_t uci_uring_reap_called(struct uci_uring *uring, struct uci_completion *completions,
+                               uint32_t max);
+/* The bell's completion has come, and stays while uci_uring_has_called(). Return: as reap. */
+uint32_t uci_uring_hear_bell(struct uci_uring *uring, struct uci_completion *completions,
+                             uint32_t max);
+void uci_uring_stop_calls(struct uci_uring *uring);
+bool uci_uring_calls_have_ended(struct uci_uring *uring, int64_t timeout_ns);
+void uci_uring_free_calls(struct uci_uring *uring, bool in_child);
 
 /* queue.c: operations in, completions out. */
 uint32_t uci_uring_pending(const struct uci_uring *uring); /* entries that nobody has taken */

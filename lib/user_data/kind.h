@@ -22,11 +22,16 @@ enum uci_kind {
     UCI_KIND_STATX,
     UCI_KIND_TIMEOUT,
     UCI_KIND_SPLICE,
-    UCI_KIND_SLOT_LAST = UCI_KIND_SPLICE,
+    UCI_KIND_FILE,      /* any other on a file or a name: its result is a number and no more */
+    UCI_KIND_READ_MANY, /* of several parts: never a completion's */
+    UCI_KIND_SLOT_LAST = UCI_KIND_READ_MANY,
     /* libuc's own */
     UCI_KIND_CANCEL,      /* its result says nothing: the operation's own completion does */
     UCI_KIND_CANCEL_SLOT, /* of a one-shot operation: index and generation are its slot's */
+    UCI_KIND_CANCEL_PART, /* of one part of READ_MANY: index and generation are that part's */
     UCI_KIND_WAKE,
+    UCI_KIND_DEADLINE, /* of a one-shot operation: index is a slot */
+    UCI_KIND_PART,     /* of READ_MANY: index is its slot, generation says which (read_many.c) */
 };
 
 /* uc_user_data_pack() for parts known to be in range. */

@@ -79,13 +79,14 @@ int uci_workers_new(int bell_fd, struct uci_workers **ret_workers)
     return 0;
 }
 
-/* With the lock held. */
+/* With the lock held. What has finished and is not taken yet has rung. */
 static void finish(struct uci_workers *workers, struct uci_work *work)
 {
     const uint64_t one = 1;
+    bool is_first = !workers->finished.first;
 
     queue_append(&workers->finished, work);
-    while (write(workers->bell_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+    while (is_first && write(workers->bell_fd, &one, sizeof(one)) < 0 && errno == EINTR)
         ;
 }
 

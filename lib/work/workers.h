@@ -21,7 +21,8 @@ struct uci_work {
     void (*abandon)(struct uci_work *work); /* nobody takes it any more: free it */
 };
 
-/* @bell_fd: an eventfd that is written whenever work has finished; it stays the caller's. */
+/* @bell_fd: what eight bytes are written to, as an eventfd takes them, when there is finished work
+ * to take after there was none; it stays the caller's, who silences it before he takes. */
 int uci_workers_new(int bell_fd, struct uci_workers **ret_workers);
 
 /* Have @work run. Where no thread can be had it has run on return. */

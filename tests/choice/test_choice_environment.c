@@ -20,6 +20,7 @@ static void a_list_of_features_is_read(void **state)
         {"bundle", UC_FEATURE_RECV_BUNDLE},
         {"taskrun", UC_FEATURE_DEFER_TASKRUN | UC_FEATURE_COOP_TASKRUN},
         {"own-memory", UCI_FEATURE_OWN_MEMORY},
+        {"files", UCI_FEATURE_FILES},
         {"bundle,bufring", UC_FEATURE_RECV_BUNDLE | UC_FEATURE_BUFFER_RING},
         {" bundle, sqpoll ,", UC_FEATURE_RECV_BUNDLE | UC_FEATURE_SQPOLL},
     };

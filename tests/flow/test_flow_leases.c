@@ -1,7 +1,9 @@
 /* Records that are kept: their memory is their holder's, and what they cost is their descriptor's. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "masks.h"
@@ -9,6 +11,7 @@
 #define BUFFER_BYTES 4096
 #define CREDIT_BYTES (4 * BUFFER_BYTES)
 #define LEASES_MAX 256
+#define FEW 16                   /* buffers */
 #define QUARANTINE_NS 2000000000 /* longer than a test */
 
 /* Leases of one connection, in the order of the stream. */
@@ -96,6 +99,7 @@ static bool is_at_rest(const struct holder *h)
     return status.leased_bytes >= CREDIT_BYTES && status.in_flight == 0;
 }
 
+static const struct uc_fd_options datagrams = {.size = sizeof(datagrams), .flags = UC_FD_DATAGRAM};
 static const struct uc_fd_options little_credit = {
     .size = sizeof(struct uc_fd_options),
     .credit_bytes = CREDIT_BYTES,
@@ -329,6 +333,62 @@ static void leases_are_the_parents_also_when_a_child_begins_anew(void **state)
     holder_free(h);
 }
 
+/* A sanitizer's, where there is one. */
+int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+
+static int free_everything_in_child(void *argument)
+{
+    struct holder *h = argument;
+
+    h->link.sink->fd = uc_fd_free(h->link.sink->fd);
+    h->t->ring = uc_ring_free(h->t->ring);
+    h->t->pool = uc_pool_free(h->t->pool);
+    UCT_CHECK(__lsan_do_recoverable_leak_check() == 0);
+    return 0;
+}
+
+static void a_child_that_frees_everything_keeps_nothing_of_the_parents_leases(void **state)
+{
+    struct uct *t = *state;
+    struct holder *h;
+    uint64_t sent = 0;
+
+    if (!__lsan_do_recoverable_leak_check) {
+        print_message("only a sanitizer finds memory that is lost\n");
+        skip();
+    }
+    h = holder_new(t, NULL);
+    while (h->count < 3) {
+        uct_write_all(h->link.peer, 0, &sent, 500);
+        turn(h, 1000000);
+    }
+    assert_int_equal(uct_in_child(free_everything_in_child, h), 0);
+    holder_free(h);
+}
+
+/* Of a datagram alone libuc chooses the buffer itself: the kernel must not have all that is left. */
+static void leases_leave_buffers_also_to_receives_that_libuc_chooses_them_for(void **state)
+{
+    struct uct *t = *state;
+    struct uct_sink *sink = uct_attach(t, uct_udp(), &datagrams);
+    int peer = uct_peer(t, uct_udp());
+    struct holder *h = holder_new(t, NULL);
+    struct sockaddr_in address;
+    socklen_t bytes = sizeof(address);
+    uint64_t sent = 0;
+
+    sink->ignore_bytes = true;
+    assert_int_equal(getsockname(sink->number, (struct sockaddr *)&address, &bytes), 0);
+    while (h->count < FEW / 2) {
+        uct_write_all(h->link.peer, 0, &sent, 500);
+        turn(h, 1000000);
+    }
+    assert_int_equal(uc_fd_recv_once(sink->fd, BUFFER_BYTES), 0);
+    assert_int_equal(sendto(peer, "alone", 5, 0, (struct sockaddr *)&address, bytes), 5);
+    UCT_UNTIL(t, sink->datagrams);
+    holder_free(h);
+}
+
 #define POOL                                                                                       \
     .pool = {                                                                                      \
         .buffer_bytes = BUFFER_BYTES,                                                              \
@@ -338,6 +398,8 @@ static void leases_are_the_parents_also_when_a_child_begins_anew(void **state)
     }
 
 static const struct uct_options plain = {POOL};
+static const struct uct_options few = {
+    .pool = {.buffer_bytes = BUFFER_BYTES, .buffer_count = FEW, .buffer_max = FEW}};
 static const struct uct_options single_shot = {.ring.features_off = UC_FEATURE_MULTISHOT_RECV,
                                                POOL};
 static const struct uct_options chosen = {.ring.features_off = UC_FEATURE_BUFFER_RING, POOL};
@@ -358,6 +420,8 @@ int main(void)
         LEASES(a_record_can_be_kept_in_the_turn_in_which_its_descriptor_goes),
         LEASES(every_record_of_who_does_not_gather_can_be_kept),
         LEASES(leases_are_the_parents_also_when_a_child_begins_anew),
+        LEASES(a_child_that_frees_everything_keeps_nothing_of_the_parents_leases),
+        UCT_WITH(leases_leave_buffers_also_to_receives_that_libuc_chooses_them_for, "", &few),
     };
 
     return UCT_RUN("leases", tests);

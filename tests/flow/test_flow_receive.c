@@ -331,6 +331,16 @@ static void what_is_no_socket_ends_with_an_error(void **state)
     assert_int_equal(sink->end_result, -ENOTSOCK);
 }
 
+static bool can_be_kept(struct uct *t, const struct uc_event *event)
+{
+    struct uc_lease lease;
+
+    if (event->flags & UC_EVENT_PAYLOAD)
+        return true;
+    assert_int_equal(uc_pool_keep(t->pool, event->buffer, &lease), -EINVAL);
+    return false;
+}
+
 static uint32_t records_of(struct uct *t, struct uct_link *link, uint64_t bytes, uint32_t *ret_kept)
 {
     uint64_t sent = 0;
@@ -343,7 +353,7 @@ static uint32_t records_of(struct uct *t, struct uct_link *link, uint64_t bytes,
         int n = uct_turn(t, 100000000);
 
         for (int i = 0; i < n; i++)
-            *ret_kept += t->events[i].flags & UC_EVENT_PAYLOAD;
+            *ret_kept += can_be_kept(t, &t->events[i]);
     }
     return link->sink->records;
 }

@@ -148,6 +148,42 @@ static void what_grows_is_fenced_and_what_is_used_well_is_not_complained_of(void
     uc_pool_free(pool);
 }
 
+static bool has_little_room_for_mappings(void)
+{
+    FILE *file = fopen("/proc/sys/vm/max_map_count", "r");
+    long most = 0;
+    bool known = file && fscanf(file, "%ld", &most) == 1;
+
+    if (file)
+        fclose(file);
+    return known && most <= 100000;
+}
+
+static void lease_where_nothing_can_be_mapped_any_more(uc_pool *pool)
+{
+    struct uc_lease lease;
+    int access = PROT_NONE;
+
+    pool->origin = uci_origin(); /* else it is the parent's */
+    while (mmap(NULL, 4096, access ^= PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
+        ;
+    for (int i = 0; i < COUNT; i++)
+        if (uc_pool_lease(pool, &lease) == 0)
+            memset(bytes_of(pool, &lease), i, lease.capacity);
+}
+
+static void it_works_also_where_the_kernel_cannot_open_one_buffer_alone(void **state)
+{
+    uc_pool *pool;
+
+    (void)state;
+    if (!has_little_room_for_mappings())
+        skip();
+    pool = new_fenced();
+    assert_int_equal(death_in(lease_where_nothing_can_be_mapped_any_more, pool), 0);
+    uc_pool_free(pool);
+}
+
 static void an_unfenced_pool_is_as_ever(void **state)
 {
     uc_pool *pool = *state;
@@ -179,6 +215,7 @@ int main(void)
         cmocka_unit_test(the_kernel_cannot_write_to_a_free_buffer_either),
         cmocka_unit_test(a_write_past_the_protection_is_told_at_the_next_use),
         cmocka_unit_test(what_grows_is_fenced_and_what_is_used_well_is_not_complained_of),
+        cmocka_unit_test(it_works_also_where_the_kernel_cannot_open_one_buffer_alone),
         cmocka_unit_test(a_word_that_is_not_known_is_refused),
     };
 

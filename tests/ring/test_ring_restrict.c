@@ -18,6 +18,25 @@ static const struct uct_options with_thread = {
     .ring = {.restriction = UC_RESTRICT_NETWORK, .sqpoll = UC_SQPOLL_TRY, .sqpoll_idle_ms = 10},
 };
 
+static void operations_on_names_are_refused(uc_ring *ring, int fd, uint64_t *op)
+{
+    char memory[256];
+    struct uc_read_part part = {.fd = fd, .bytes = 1, .buffer = memory};
+
+    assert_int_equal(uc_op_truncate(ring, fd, 0, 0, op), -EACCES);
+    assert_int_equal(uc_op_fallocate(ring, fd, 0, 0, 1, 0, op), -EACCES);
+    assert_int_equal(uc_op_rename(ring, fd, "a", fd, "b", 0, 0, op), -EACCES);
+    assert_int_equal(uc_op_unlink(ring, fd, "a", 0, 0, op), -EACCES);
+    assert_int_equal(uc_op_mkdir(ring, fd, "a", 0, 0, op), -EACCES);
+    assert_int_equal(uc_op_symlink(ring, "a", fd, "b", 0, op), -EACCES);
+    assert_int_equal(uc_op_link(ring, fd, "a", fd, "b", 0, 0, op), -EACCES);
+    assert_int_equal(uc_op_readlink(ring, fd, "a", memory, 256, 0, op), -EACCES);
+    assert_int_equal(uc_op_statvfs(ring, fd, NULL, memory, 0, op), -EACCES);
+    assert_int_equal(uc_op_list(ring, fd, memory, 256, 0, op), -EACCES);
+    assert_int_equal(uc_op_copy_range(ring, fd, 0, fd, 0, 1, 0, 0, op), -EACCES);
+    assert_int_equal(uc_op_read_many(ring, &part, 1, 0, op), -EACCES);
+}
+
 static void operations_on_files_are_refused_at_once(void **state)
 {
     struct uct *t = *state;
@@ -37,6 +56,7 @@ static void operations_on_files_are_refused_at_once(void **state)
     assert_int_equal(
         uc_op_splice(t->ring, ends[0], UC_OFFSET_CURRENT, ends[1], UC_OFFSET_CURRENT, 1, 0, 0, &op),
         -EACCES);
+    operations_on_names_are_refused(t->ring, ends[0], &op);
     after = uct_stats(t);
     assert_int_equal(op, 7);
     assert_int_equal(after.submissions, before.submissions);

@@ -86,7 +86,7 @@ def test_everything_public_is_documented():
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error():
-    """__getattr__ answers for __version__ only."""
+    """__getattr__ answers for __version__ and for what is imported late."""
     with pytest.raises(AttributeError, match="no_such_name"):
         uringcore_cffi.no_such_name  # noqa: B018
 
@@ -162,3 +162,4 @@ def test_the_import_is_light(run_python):
     loaded = set(run_python("-c", program).stdout.split())
     assert "uringcore_cffi" in loaded
     assert loaded.isdisjoint({"cffi", "pycparser", "setuptools", "distutils", "importlib.metadata"})
+    assert "uringcore_cffi.lowlevel" not in loaded

@@ -251,6 +251,45 @@ int uc_op_splice(uc_ring *ring, int fd_in, uint64_t offset_in, int fd_out,
                            uint64_t *ret_op);
 int uc_op_cancel(uc_ring *ring, uint64_t op);
 
+// file.h
+#define UC_READ_MANY_MAX 1024
+int uc_op_truncate(uc_ring *ring, int fd, uint64_t bytes, uint64_t cookie,
+                             uint64_t *ret_op);
+int uc_op_fallocate(uc_ring *ring, int fd, uint32_t mode, uint64_t offset, uint64_t bytes,
+                              uint64_t cookie, uint64_t *ret_op);
+int uc_op_rename(uc_ring *ring, int old_directory_fd, const char *old_path,
+                           int new_directory_fd, const char *new_path, uint32_t flags,
+                           uint64_t cookie, uint64_t *ret_op);
+int uc_op_unlink(uc_ring *ring, int directory_fd, const char *path, uint32_t flags,
+                           uint64_t cookie, uint64_t *ret_op);
+int uc_op_mkdir(uc_ring *ring, int directory_fd, const char *path, uint32_t mode,
+                          uint64_t cookie, uint64_t *ret_op);
+int uc_op_symlink(uc_ring *ring, const char *target, int directory_fd, const char *path,
+                            uint64_t cookie, uint64_t *ret_op);
+int uc_op_link(uc_ring *ring, int old_directory_fd, const char *old_path,
+                         int new_directory_fd, const char *new_path, uint32_t flags,
+                         uint64_t cookie, uint64_t *ret_op);
+int uc_op_readlink(uc_ring *ring, int directory_fd, const char *path, void *buffer,
+                             uint32_t bytes, uint64_t cookie, uint64_t *ret_op);
+int uc_op_statvfs(uc_ring *ring, int fd, const char *path, void *statvfs, uint64_t cookie,
+                            uint64_t *ret_op);
+int uc_op_list(uc_ring *ring, int fd, void *buffer, uint32_t bytes, uint64_t cookie,
+                         uint64_t *ret_op);
+int uc_op_copy_range(uc_ring *ring, int fd_in, uint64_t offset_in, int fd_out,
+                               uint64_t offset_out, uint32_t bytes, uint32_t flags, uint64_t cookie,
+                               uint64_t *ret_op);
+struct uc_read_part {
+    int32_t fd;
+    uint32_t bytes;
+    uint64_t offset;
+    void *buffer;
+    int32_t result;
+    uint32_t reserved;
+};
+int uc_op_read_many(uc_ring *ring, struct uc_read_part *parts, uint32_t count,
+                              uint64_t cookie, uint64_t *ret_op);
+int uc_op_set_deadline(uc_ring *ring, uint64_t op, uint64_t ns);
+
 // fork.h
 int uc_ring_reinit(uc_ring *ring);
 

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from uringcore_cffi._ffi.library import ffi, lib
 
 _MEANINGS = {
     errno.ECHILD: "the handle was made by another process; after fork(), make a new loop or run "
-    "this one, which then begins anew",
-    errno.ESTALE: "the ring it belonged to is gone; the loop was closed",
+    "this one, which then begins anew; a Ring does so with reinit()",
+    errno.ESTALE: "closed, or the ring or loop it belonged to is gone",
     errno.EBADF: "the descriptor is not open",
     errno.ERANGE: "the descriptor number is too high for libuc (2**24 or more)",
-    errno.EBUSY: "in use already; one descriptor can serve one transport or socket at a time",
+    errno.EBUSY: "in use already; one descriptor can serve one transport, socket or Fd at a time",
     errno.ENOBUFS: "the buffer pool is exhausted and may not grow",
     errno.EALREADY: "that is so already",
     errno.ESHUTDOWN: "the write side is shut down or closing",
     errno.EOPNOTSUPP: "this kernel has no such operation",
-    errno.EACCES: "the loop is restricted to other operations, or the kernel refuses to go on with "
+    errno.EACCES: "the ring is restricted to other operations, or the kernel refuses to go on with "
     "it and it can only be closed",
 }
 # Answers that mean: there is nothing left to do this to.
@@ -57,22 +59,27 @@ def result_error(result: int) -> OSError:
     return OSError(code, os.strerror(code))
 
 
-def answer_error(answer: int, call: str) -> Exception:
+def answer_error(
+    answer: int, call: str, meanings: Mapping[int, str] = MappingProxyType({})
+) -> Exception:
     """Turn a function's negative answer into an exception.
 
     ``call`` is the function's name. -EPERM means another thread and becomes RuntimeError, -EINVAL
-    becomes ValueError, -ENOMEM becomes MemoryError, the rest OSError or its subclass.
+    becomes ValueError, -ENOMEM becomes MemoryError, the rest OSError or its subclass. ``meanings``
+    says by errno what is meant here, where that is more than what is usually meant.
     """
     code = -answer
     if code == errno.EPERM:
         return RuntimeError(
-            f"{call}: another thread runs this loop; use loop.call_soon_threadsafe()"
+            f"{call}: another thread runs this loop or ring; use loop.call_soon_threadsafe(), or "
+            "leave the work to that thread and wake it with ring.wake()"
         )
     if code == errno.EINVAL:
-        return ValueError(f"{call}: invalid argument")
+        return ValueError(f"{call}: {meanings.get(code, 'invalid argument')}")
     if code == errno.ENOMEM:
         return MemoryError(f"{call}: out of memory")
-    return OSError(code, f"{call}: {_MEANINGS.get(code, os.strerror(code))}")
+    meaning = meanings.get(code) or _MEANINGS.get(code) or os.strerror(code)
+    return OSError(code, f"{call}: {meaning}")
 
 
 def refusal_error(answer: int, call: str) -> Exception:

@@ -62,14 +62,21 @@ class UcLib(Protocol):
     def uc_fd_recv_once(self, fd: CData, max_bytes: int, /) -> int: ...
     def uc_fd_recv_stop(self, fd: CData, /) -> int: ...
     def uc_fd_send(self, fd: CData, data: CData, count: int, flags: int, /) -> int: ...
+    def uc_fd_send_to(
+        self, fd: CData, data: CData, count: int, address: CData, address_bytes: int, /
+    ) -> int: ...
     def uc_fd_shutdown(self, fd: CData, /) -> int: ...
     def uc_fd_accept_start(self, fd: CData, /) -> int: ...
+    def uc_fd_connect(self, fd: CData, address: CData, address_bytes: int, /) -> int: ...
     def uc_fd_poll(self, fd: CData, events: int, /) -> int: ...
     def uc_fd_poll_stop(self, fd: CData, /) -> int: ...
     def uc_fd_set_water_marks(self, fd: CData, high: int, low: int, /) -> int: ...
+    def uc_fd_set_credit(self, fd: CData, ops: int, count: int, /) -> int: ...
+    def uc_fd_set_gather(self, fd: CData, on: int, /) -> int: ...
     def uc_fd_get_status(self, fd: CData, ret_status: CData, /) -> int: ...
     def uc_fd_close(self, fd: CData, flags: int, /) -> int: ...
 
+    def uc_op_nop(self, ring: CData, cookie: int, ret_op: CData, /) -> int: ...
     def uc_op_read(
         self,
         ring: CData,
@@ -119,6 +126,7 @@ class UcLib(Protocol):
         ret_op: CData,
         /,
     ) -> int: ...
+    def uc_op_timeout(self, ring: CData, ns: int, cookie: int, ret_op: CData, /) -> int: ...
     def uc_op_splice(
         self,
         ring: CData,
@@ -134,6 +142,116 @@ class UcLib(Protocol):
     ) -> int: ...
     def uc_op_cancel(self, ring: CData, op: int, /) -> int: ...
 
+    def uc_op_truncate(
+        self, ring: CData, fd: int, count: int, cookie: int, ret_op: CData, /
+    ) -> int: ...
+    def uc_op_fallocate(
+        self,
+        ring: CData,
+        fd: int,
+        mode: int,
+        offset: int,
+        count: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_rename(
+        self,
+        ring: CData,
+        old_directory_fd: int,
+        old_path: CData,
+        new_directory_fd: int,
+        new_path: CData,
+        flags: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_unlink(
+        self,
+        ring: CData,
+        directory_fd: int,
+        path: CData,
+        flags: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_mkdir(
+        self,
+        ring: CData,
+        directory_fd: int,
+        path: CData,
+        mode: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_symlink(
+        self,
+        ring: CData,
+        target: CData,
+        directory_fd: int,
+        path: CData,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_link(
+        self,
+        ring: CData,
+        old_directory_fd: int,
+        old_path: CData,
+        new_directory_fd: int,
+        new_path: CData,
+        flags: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_readlink(
+        self,
+        ring: CData,
+        directory_fd: int,
+        path: CData,
+        buffer: CData,
+        count: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_statvfs(
+        self,
+        ring: CData,
+        fd: int,
+        path: CData,
+        statvfs: CData,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_list(
+        self, ring: CData, fd: int, buffer: CData, count: int, cookie: int, ret_op: CData, /
+    ) -> int: ...
+    def uc_op_copy_range(
+        self,
+        ring: CData,
+        fd_in: int,
+        offset_in: int,
+        fd_out: int,
+        offset_out: int,
+        count: int,
+        flags: int,
+        cookie: int,
+        ret_op: CData,
+        /,
+    ) -> int: ...
+    def uc_op_read_many(
+        self, ring: CData, parts: CData, count: int, cookie: int, ret_op: CData, /
+    ) -> int: ...
+    def uc_op_set_deadline(self, ring: CData, op: int, ns: int, /) -> int: ...
+
     def uc_probe(self, ret_probe: CData, /) -> int: ...
     def uc_feature_name(self, feature: int, /) -> CData: ...
     def uc_feature_describe(self, feature: int, ret_info: CData, /) -> int: ...
@@ -147,14 +265,17 @@ class UcLib(Protocol):
     UC_EVENT_RECV: int
     UC_EVENT_DATAGRAM: int
     UC_EVENT_ACCEPT: int
+    UC_EVENT_CONNECT: int
     UC_EVENT_SENT: int
     UC_EVENT_SEND_FAILED: int
     UC_EVENT_SHUTDOWN: int
     UC_EVENT_POLL: int
     UC_EVENT_CLOSED: int
     UC_EVENT_OPERATION: int
+    UC_EVENT_PAYLOAD: int
     UC_EVENT_LOW_WATER: int
     UC_EVENT_ENDED: int
+    UC_EVENT_TRUNCATED: int
     UC_SEND_REFERENCE: int
     UC_FSYNC_DATA: int
     UC_FD_DATAGRAM: int

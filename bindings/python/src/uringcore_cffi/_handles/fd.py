@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from uringcore_cffi._handles.ring import Ring
 
 SEND_REFERENCE = lib.UC_SEND_REFERENCE
+FLAG_DATAGRAM = lib.UC_FD_DATAGRAM
+FLAG_GATHER = lib.UC_FD_GATHER
+FLAG_SHARED = lib.UC_FD_SHARED
 CLOSE_ABORT = lib.UC_CLOSE_ABORT
 CLOSE_KEEP = lib.UC_CLOSE_KEEP
 CLOSE_NOW = lib.UC_CLOSE_NOW
@@ -36,10 +39,9 @@ NO_HANDLE = ffi.NULL
 _OPTIONS = ffi.typeof("struct uc_fd_options *")
 _RET_FD = ffi.typeof("uc_fd **")
 _OPTIONS_BYTES = ffi.sizeof("struct uc_fd_options")
-# Payloads are copied out, never kept: the larger a record of a stream the better. And who knows
-# which other processes accept from a listening socket.
-_STREAM = lib.UC_FD_GATHER | lib.UC_FD_SHARED
-_DATAGRAM = lib.UC_FD_DATAGRAM
+# Payloads are copied out if not said otherwise: the larger a record of a stream the better. And who
+# knows which other processes accept from a listening socket.
+_STREAM = FLAG_GATHER | FLAG_SHARED
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,25 @@ class Fd:
 
     __slots__ = ("_ring", "cookie", "handle")
 
-    def __init__(self, ring: Ring, fileno: int, cookie: int, *, datagram: bool = False) -> None:
+    def __init__(
+        self,
+        ring: Ring,
+        fileno: int,
+        cookie: int,
+        *,
+        datagram: bool = False,
+        options: dict[str, int] | None = None,
+    ) -> None:
         """Attach ``fileno``; raise when libuc refuses. ``cookie`` comes back in its records.
 
-        With ``datagram`` its messages come one by one, with their addresses.
+        With ``datagram`` its messages come one by one, with their addresses. ``options`` are
+        members of struct uc_fd_options, for who wants others than the loop's.
         """
-        flags = _DATAGRAM if datagram else _STREAM
+        flags = FLAG_DATAGRAM if datagram else _STREAM
         fields = {"size": _OPTIONS_BYTES, "flags": flags, "cookie": cookie}
+        fields["credit_bytes"] = ring.credit_bytes
+        if options is not None:
+            fields.update(options)
         ret_fd = ffi.new(_RET_FD)
         answer = _attach(ring.handle, fileno, ffi.new(_OPTIONS, fields), ret_fd)
         if answer < 0:
@@ -109,6 +123,16 @@ class Fd:
         """Accept connections until told to stop."""
         return lib.uc_fd_accept_start(self.handle)
 
+    def connect(self, address: bytes) -> int:
+        """Connect to ``address``, as the kernel writes it."""
+        return lib.uc_fd_connect(self.handle, address, len(address))
+
+    def send_to(self, data: Any, count: int, address: bytes | None) -> int:
+        """Queue one datagram, to ``address`` as the kernel writes it or to the connected peer."""
+        if address is None:
+            return lib.uc_fd_send_to(self.handle, data, count, ffi.NULL, 0)
+        return lib.uc_fd_send_to(self.handle, data, count, address, len(address))
+
     def poll(self, events: int) -> int:
         """Wait once for readiness; ``events`` is a mask of select.POLL* bits."""
         return _poll(self.handle, events)
@@ -124,6 +148,14 @@ class Fd:
     def set_water_marks(self, high: int, low: int) -> int:
         """Set the marks of the send queue, in bytes."""
         return lib.uc_fd_set_water_marks(self.handle, high, low)
+
+    def set_gather(self, on: bool) -> int:
+        """Choose between few large records and records that can be kept, from the next one on."""
+        return lib.uc_fd_set_gather(self.handle, on)
+
+    def set_credit(self, ops: int, count: int) -> int:
+        """Set the budget: operations in flight, and received bytes in a turn plus leased ones."""
+        return lib.uc_fd_set_credit(self.handle, ops, count)
 
     def close(self, flags: int) -> int:
         """Send what is queued, end what is in flight, then close (see CLOSE_*)."""

@@ -15,17 +15,20 @@ from typing import Any, Final
 from uringcore_cffi._ffi.library import ffi, lib
 
 # Looked up once: an attribute of an opened library costs as much as a call.
+nop = lib.uc_op_nop
 read = lib.uc_op_read
 write = lib.uc_op_write
 fsync = lib.uc_op_fsync
 openat = lib.uc_op_openat
 close = lib.uc_op_close
 statx = lib.uc_op_statx
+timeout = lib.uc_op_timeout
 splice = lib.uc_op_splice
 cancel = lib.uc_op_cancel
 
 # UC_OFFSET_CURRENT of include/uc/op.h: at the file's own position; what pipes and sockets need.
 OFFSET_CURRENT: Final = 2**64 - 1
+COUNT_MAX: Final = 2**31 - 4096
 FSYNC_DATA: Final = lib.UC_FSYNC_DATA
 NO_RING: Final = ffi.NULL
 AT_FDCWD: Final = -100
@@ -40,6 +43,8 @@ _STATX: Final = struct.Struct("=IIQIIIH2xQQQQ" + "qI4x" * 4 + "IIII")
 
 # CPython's bytes never move, and cffi passes a pointer into them.
 _BYTES_STAY = sys.implementation.name == "cpython"
+# PyPy lets a bytearray be resized, which moves it, while others have its address.
+MEMORY_MOVES: Final = sys.implementation.name == "pypy"
 _allocate = ffi.new_allocator(should_clear_after_alloc=False)
 
 
@@ -140,6 +145,10 @@ def stat_result(block: Block) -> os.stat_result:
             "st_atime_ns": atime * 1_000_000_000 + atime_ns,
             "st_mtime_ns": mtime * 1_000_000_000 + mtime_ns,
             "st_ctime_ns": ctime * 1_000_000_000 + ctime_ns,
+            # what PyPy makes the three above of
+            "nsec_atime": atime_ns,
+            "nsec_mtime": mtime_ns,
+            "nsec_ctime": ctime_ns,
             "st_blksize": blksize,
             "st_blocks": blocks,
             "st_rdev": os.makedev(rdev_major, rdev_minor),

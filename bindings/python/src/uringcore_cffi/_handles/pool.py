@@ -8,8 +8,10 @@ from typing import Any
 
 from uringcore_cffi._ffi.errors import answer_error
 from uringcore_cffi._ffi.library import CData, ffi, lib
+from uringcore_cffi._handles.lending import Leases
 
 _HEAP_KEPT_BYTES = 8 << 20
+_QUARANTINE_MAX_MS = 86_400_000  # a day
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,16 @@ def keep_heap() -> None:
     bytes(_HEAP_KEPT_BYTES)
 
 
+def _quarantine_ns(milliseconds: float | None) -> int:
+    if milliseconds is None:
+        return 2**64 - 1  # UC_QUARANTINE_DEFAULT
+    if not 0 <= milliseconds <= _QUARANTINE_MAX_MS:
+        raise ValueError(
+            f"quarantine_ms is {milliseconds!r}: it goes from 0 to {_QUARANTINE_MAX_MS}"
+        )
+    return int(milliseconds * 1e6)
+
+
 class Pool:
     """A pool of receive buffers: a ring's own, or one made here to be given to a ring.
 
@@ -52,7 +64,7 @@ class Pool:
     ring, or the pool, was freed: the mapping is gone.
     """
 
-    __slots__ = ("_owned", "buffer_bytes", "handle", "memory")
+    __slots__ = ("_owned", "buffer_bytes", "handle", "leases", "memory")
 
     def __init__(self, handle: CData, *, owned: bool) -> None:
         keep_heap()
@@ -60,25 +72,42 @@ class Pool:
         self._owned = owned
         self.memory: Any = ffi.buffer(lib.uc_pool_base(handle), lib.uc_pool_reserved(handle))
         self.buffer_bytes = self.stats().buffer_bytes
+        self.leases: Leases | None = None  # made when the first is asked for
 
     @classmethod
-    def new(cls, *, buffer_bytes: int = 0, buffer_count: int = 0, buffer_max: int = 0) -> Pool:
-        """Make a pool; 0 means libuc's default.
+    def new(
+        cls,
+        *,
+        buffer_bytes: int = 0,
+        buffer_count: int = 0,
+        buffer_max: int = 0,
+        quarantine_ms: float | None = None,
+    ) -> Pool:
+        """Make a pool; 0 and None mean libuc's defaults.
 
         ``buffer_bytes`` is the size of one buffer, ``buffer_count`` how many there are at the
-        start, ``buffer_max`` how many the pool may grow to.
+        start, ``buffer_max`` how many the pool may grow to, ``quarantine_ms`` how long a buffer
+        rests after a lease of it has ended (5 ms).
         """
         options = ffi.new("struct uc_pool_options *")
         options.size = ffi.sizeof("struct uc_pool_options")
         options.buffer_bytes = buffer_bytes
         options.buffer_count = buffer_count
         options.buffer_max = buffer_max
-        options.quarantine_ns = 2**64 - 1  # UC_QUARANTINE_DEFAULT
+        options.quarantine_ns = _quarantine_ns(quarantine_ms)
         ret_pool = ffi.new("uc_pool **")
         answer = lib.uc_pool_new(options, ret_pool)
         if answer < 0:
             raise answer_error(answer, "uc_pool_new")
         return cls(ret_pool[0], owned=True)
+
+    def __enter__(self) -> Pool:
+        """Return the pool."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Free it."""
+        self.free()
 
     def stats(self) -> PoolStats:
         """Return the counters as of now."""

@@ -11,19 +11,27 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable
 
 from uringcore_cffi._ffi.errors import answer_error, creation_error, refusal_error
 from uringcore_cffi._ffi.library import CData, ffi, lib
-from uringcore_cffi._handles.events import LAYOUT, Record
-from uringcore_cffi._handles.fd import Fd
+from uringcore_cffi._handles.events import LAYOUT, NUMBERS, Record
+from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, Fd
+from uringcore_cffi._handles.lending import Leases
 from uringcore_cffi._handles.pool import Pool
 from uringcore_cffi._handles.probe import BACKEND_NAMES, BACKENDS
 
 # At most this many records are taken in a turn; the rest waits in C for the next one.
 RECORDS_MAX = 256
+
+# uc_fd_options.credit_bytes if nothing is said.
+_CREDIT_BYTES = 1 << 20
+# How long settle() waits for the kernel to let go of what is in flight, and at a time.
+_SETTLE_SECONDS = 1.0
+_SETTLE_STEP_NS = 10_000_000
 
 # UC_OFFSET_CURRENT of include/uc/op.h: at the file's own position; what pipes and sockets need.
 OFFSET_CURRENT = 2**64 - 1
@@ -111,9 +119,11 @@ class Ring:
 
     __slots__ = (
         "_head",
+        "_numbers",
         "_own_pool",
         "_records",
         "_view",
+        "credit_bytes",
         "fds",
         "handle",
         "pool",
@@ -134,6 +144,7 @@ class Ring:
         pool: Pool | None = None,
         backend: str | None = None,
         busy_poll_us: int = 0,
+        credit_bytes: int = 0,
     ) -> None:
         """Make a ring, not yet bound to a thread; 0 and None mean libuc's defaults.
 
@@ -144,6 +155,8 @@ class Ring:
             raise ValueError(f"backend is {backend!r}: known are {', '.join(BACKENDS)}")
         if pool is not None and pool.handle == ffi.NULL:
             raise ValueError("the pool was freed")
+        if not 0 <= credit_bytes < 2**63:
+            raise ValueError(f"credit_bytes is {credit_bytes!r}: it is a number of bytes, or 0")
         self.handle: CData = ffi.NULL
         options = ffi.new("struct uc_ring_options *")
         options.size = ffi.sizeof("struct uc_ring_options")
@@ -169,6 +182,10 @@ class Ring:
         self._records: Any = ffi.new("struct uc_event[]", RECORDS_MAX)
         self._view: Any = ffi.buffer(self._records)
         self._head = memoryview(self._view).cast("I")
+        self._numbers = memoryview(self._view).cast("Q")
+        self.credit_bytes = credit_bytes  # of each descriptor, to begin with; 0: libuc's default
+        if self.pool.leases is not None:
+            self.lend()  # what was lent out for an earlier ring comes back to this one
         # wait(timeout_ns): submit everything, wait for the first record (0 not at all, negative
         # for ever), return how many there are. Payloads of the batch before are gone.
         self.wait: Callable[[int], int] = partial(
@@ -196,10 +213,27 @@ class Ring:
         """Return the batch that wait() got but could not hand over; empty when there is none."""
         if not self._head[0]:
             return []
+        return list(_unpack(self._view[: self.last_count() * _RECORD_BYTES]))
+
+    def last_count(self) -> int:
+        """Return how many records the last wait() got; raise for who may not run the ring."""
         count = lib.uc_ring_last_count(self.handle)
         if count < 0:
             raise answer_error(count, "uc_ring_last_count")
-        return list(_unpack(self._view[: count * _RECORD_BYTES]))
+        return count
+
+    def buffer_name(self, position: int) -> int:
+        """Return what names the payload's buffer of a record in the last batch."""
+        return self._numbers[NUMBERS * position + NUMBERS - 1]
+
+    def lend(self) -> Leases:
+        """Return what keeps payloads and takes them back."""
+        pool = self.pool
+        if pool.leases is None:
+            pool.leases = Leases(pool.handle)
+        credit = self.credit_bytes or _CREDIT_BYTES
+        pool.leases.bind(self, max(1, credit // pool.buffer_bytes))
+        return pool.leases
 
     def enable(self) -> None:
         """Bind the ring to the calling thread; it moves if another thread ran it before."""
@@ -208,7 +242,7 @@ class Ring:
             raise OSError(
                 errno.EBUSY,
                 "more is in flight than can move to another thread at once: "
-                "run the loop in the thread that ran it before, or close it",
+                "have the thread that ran it before go on, or close it",
             )
         if answer < 0:
             raise refusal_error(answer, "uc_ring_enable")
@@ -258,12 +292,48 @@ class Ring:
             raise answer_error(answer, "uc_ring_event_fd")
         return answer
 
+    def poll_fd(self) -> int:
+        """Return the ring's own descriptor, to ask whether there is something to take."""
+        answer = lib.uc_ring_poll_fd(self.handle)
+        if answer < 0:
+            raise answer_error(answer, "uc_ring_poll_fd")
+        return answer
+
+    def settle(self, drop: Callable[[list[Record]], None]) -> Stats:
+        """Take everything back from the kernel, within a second: descriptors and operations.
+
+        What still comes goes to ``drop``. The ring can be freed then. Return the counters: they
+        say how much has not ended in time.
+        """
+        drop(self.recover())
+        self.taken()
+        self.flush()
+        for fd in list(self.fds):
+            fd.close(CLOSE_KEEP | CLOSE_ABORT)
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        while (stats := self.stats()).attached or stats.in_flight:
+            if time.monotonic() >= deadline:
+                break
+            drop(self.records(self.wait(_SETTLE_STEP_NS)))
+        self.taken()
+        return stats
+
+    def freed(self) -> bool:
+        """Tell whether free() was called."""
+        return bool(self.handle == ffi.NULL)
+
     def reinit(self) -> None:
         """Make an inherited ring work in a forked child: empty, with no descriptor attached."""
         self._head[0] = 0
+        leases = self.pool.leases
+        saved = [] if leases is None else leases.save()
         answer = lib.uc_ring_reinit(self.handle)
         if answer < 0:
+            if saved:
+                self.handle = ffi.NULL  # never to be freed: the memory is being looked at
             raise answer_error(answer, "uc_ring_reinit")
+        if leases is not None:
+            leases.restore(saved)
         self._free_fds()
         self.pool.memory = ffi.buffer(
             lib.uc_pool_base(self.pool.handle), lib.uc_pool_reserved(self.pool.handle)
@@ -299,18 +369,26 @@ class Ring:
             restriction=_RESTRICTION_NAMES[info.restriction],
         )
 
-    def free(self) -> None:
+    def free(self, *, inherited: bool = False) -> None:
         """End everything in flight and give the ring up, with every Fd attached to it.
 
-        The descriptors stay open. In a forked child only the child's memory is released.
+        The descriptors stay open. In a forked child only the child's memory is released; what is
+        still leased there stays as well, so the ring has to become the child's own first.
         """
+        if inherited and self.pool.leases:
+            self.reinit()
         handle, self.handle = self.handle, ffi.NULL
         if handle == ffi.NULL:
             return
         self.wait = partial(lib.uc_ring_wait, ffi.NULL, self._records, RECORDS_MAX)
+        leases = self.pool.leases
+        if leases is not None:
+            leases.before_free()
         if self._own_pool:
-            self.pool.memory = b""
+            self.pool.free()  # the view and the handle only: the rest goes with the ring
         lib.uc_ring_free(handle)
+        if leases is not None:
+            leases.after_free()
         self._free_fds()
 
     def _free_fds(self) -> None:

@@ -18,10 +18,9 @@ them.)
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
-from uringcore_cffi._handles.events import ACCEPT, RECV, Record
+from uringcore_cffi._handles.events import RECV, Record, drop
 
 if TYPE_CHECKING:
     from uringcore_cffi._loop.loop import UringEventLoop
@@ -39,7 +38,7 @@ def dispatch(loop: UringEventLoop) -> None:
             endpoint = endpoints[cookie]
         except KeyError:
             if loop._batch:  # else this is a forked child, which has dropped the rest already
-                _orphan(kind, result)
+                drop(kind, result)
             loop._cursor = following
             continue
         if direct and kind == RECV and result > 0 and (receive := endpoint.receive) is not None:
@@ -79,13 +78,7 @@ def dispatch_debug(loop: UringEventLoop) -> None:
 def discard(records: list[Record]) -> None:
     """Drop records of a loop that is being closed, but no descriptor that one carries."""
     for kind, result, _, _, _ in records:
-        _orphan(kind, result)
-
-
-def _orphan(kind: int, result: int) -> None:
-    """Deal with a record whose endpoint has gone since the batch was taken."""
-    if kind == ACCEPT and result >= 0:
-        os.close(result)
+        drop(kind, result)
 
 
 def _failed(loop: UringEventLoop, exc: BaseException, endpoint: Any) -> None:

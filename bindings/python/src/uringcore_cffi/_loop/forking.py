@@ -18,6 +18,7 @@ from collections import deque
 from typing import Any, Callable
 
 from uringcore_cffi._handles.events import Record
+from uringcore_cffi._handles.lending import Leases
 from uringcore_cffi._handles.ring import Info, Ring
 from uringcore_cffi._loop.dispatch import discard
 from uringcore_cffi._loop.endpoint import Endpoint
@@ -36,6 +37,7 @@ class ForkMethods:
 
     _info: Info
     _ring: Ring
+    _leases: Leases | None
     _memory: Any
     _batch: list[Record]
     _cursor: int
@@ -64,6 +66,8 @@ class ForkMethods:
         if self._thread_id not in (None, threading.get_ident()):
             self._thread_id = None
             self._in_turn = False
+        if self._leases is not None:
+            self._leases.forked()
         self._forget_parent()
 
     def _forget_parent(self) -> None:

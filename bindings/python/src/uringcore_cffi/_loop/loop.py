@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import itertools
 import socket
-import time
+import threading
 import weakref
 from asyncio.log import logger
 from typing import TYPE_CHECKING, Any, Callable
 
 from uringcore_cffi._ffi.errors import check_answer
 from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, CLOSE_NOW, Fd
+from uringcore_cffi._handles.lease import Lease
+from uringcore_cffi._handles.lending import Leases
 from uringcore_cffi._handles.pool import Pool, PoolStats
 from uringcore_cffi._handles.ring import Info, Ring, Stats
 from uringcore_cffi._loop.children import ChildMethods
@@ -19,6 +21,7 @@ from uringcore_cffi._loop.dispatch import discard, dispatch, dispatch_debug
 from uringcore_cffi._loop.endpoint import Endpoint
 from uringcore_cffi._loop.forking import ForkMethods, forget_at_fork
 from uringcore_cffi._loop.internals import MissingInternals
+from uringcore_cffi._loop.leasing import LeaseMethods
 from uringcore_cffi._loop.making import MakingMethods
 from uringcore_cffi._loop.names import NameMethods
 from uringcore_cffi._loop.readiness import Readiness, ReadinessMethods
@@ -38,12 +41,11 @@ if TYPE_CHECKING:
 
 # Longest sleep, in seconds; as asyncio's MAXIMUM_SELECT_TIMEOUT.
 _SLEEP_MAX = 24 * 3600
-# How long close() waits for the kernel to let go of what is in flight, in seconds.
-_CLOSE_PATIENCE = 1.0
 
 
 class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callbacks
     SocketMethods,
+    LeaseMethods,
     SendfileMethods,
     ReadinessMethods,
     SignalMethods,
@@ -74,6 +76,10 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
     few connections and quick peers answers come sooner and cost less; it takes a CPU from others
     meanwhile. Waits that find nothing soon stop looking. stats() counts both. Only on io_uring.
 
+    ``credit_bytes`` (0 means 1 MiB) is how much of a connection may be given out in one turn plus
+    leased, before receiving rests until leases come back; ``quarantine_ms`` (None means 5) is how
+    long a buffer rests after its lease. See credit(), set_credit() and Lease.
+
     ``restrict="network"`` has the kernel refuse everything that is not network I/O on this ring,
     whoever submits it. All methods work; sendfile() then reads files as asyncio does, in a
     thread. What the process does without the ring is not restricted.
@@ -94,10 +100,17 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         pool: Pool | None = None,
         backend: str | None = None,
         busy_poll_us: int = 0,
+        credit_bytes: int = 0,
+        quarantine_ms: float | None = None,
     ) -> None:
         """Make a loop; any thread may run it later."""
         super().__init__()
         self._closed = True
+        self._own_pool: Pool | None = None
+        if quarantine_ms is not None:
+            if pool is not None:
+                raise ValueError("quarantine_ms is the pool's: pass it to Pool.new()")
+            pool = self._own_pool = Pool.new(quarantine_ms=quarantine_ms)
         self._ring = Ring(
             sq_entries=sq_entries,
             cq_entries=cq_entries,
@@ -109,7 +122,10 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
             pool=pool,
             backend=backend,
             busy_poll_us=busy_poll_us,
+            credit_bytes=credit_bytes,
         )
+        # What was lent out and not given back yet; None before the first lease.
+        self._leases: Leases | None = self._ring.pool.leases
         self._wait = self._ring.wait
         self._memory: Any = self._ring.pool.memory
         self._in_turn = False  # what is submitted leaves at the end of the turn by itself
@@ -145,8 +161,12 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         return self._final_stats or self._ring.stats()
 
     def pool_stats(self) -> PoolStats:
-        """Return the counters of the pool that the loop receives into."""
+        """Return the counters of the pool that the loop receives into.
+
+        ``leased`` buffers are the program's, those in ``quarantine`` were and rest.
+        """
         self._check_closed()
+        self._give_back_now()
         return self._ring.pool.stats()
 
     def info(self) -> Info:
@@ -175,6 +195,8 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
             self._ring.enable()
         except ChildProcessError:
             self._after_fork()
+        if self._leases is not None:
+            self._leases.thread = threading.get_ident()
         if not self._batch:
             self._cursor = 0
             self._batch = self._ring.recover()
@@ -184,6 +206,8 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
 
     def _end_run(self) -> None:
         self._in_turn = False
+        if self._leases is not None:
+            self._leases.thread = None
         self._uninstall_signals()
         try:
             if self._leading is not None:
@@ -209,13 +233,20 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         else:
             timeout_ns = -1
         leading = self._leading
+        leases = self._leases
+        if leases:
+            timeout_ns = self._settle_leases(timeout_ns)
         wait = self._wait  # by name first: an attribute that is called at once is looked up slowly
         count = wait(timeout_ns if leading is None else 0)
         self._woken = False
+        if leases is not None:
+            leases.asleep = leading is not None and not count
         if count:
             self._take(count)
         if leading is not None and self._leading is leading:  # not in a child forked just now
             leading.wait(timeout_ns, count)
+            if leases is not None:
+                leases.asleep = False
         if heap:
             self._ready_due_timers()
         self._run_ready()
@@ -292,7 +323,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
 
     def _attach_socket(
         self, sock: socket.socket, endpoint: Endpoint
-    ) -> tuple[Fd, list[bytes | OSError]]:
+    ) -> tuple[Fd, list[bytes | Lease | OSError]]:
         """Give a socket to the ring for good.
 
         If the user has received from it before, its attachment is taken over with what came and
@@ -362,7 +393,9 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         self._memory = b""
         for transport in list(self._transports.values()):
             transport._refuse_more()  # before its handle is freed
-        self._ring.free()
+        self._ring.free(inherited=inherited)
+        if self._own_pool is not None:
+            self._own_pool.free()
         if inherited:
             self._forget_parent()
             self._close_copies()
@@ -389,21 +422,6 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
                 raise
 
     def _take_back(self) -> None:
-        ring = self._ring
-        ring.enable()
-        discard(ring.recover())
-        ring.taken()
-        ring.flush()
-        for fd in list(ring.fds):
-            fd.close(CLOSE_KEEP | CLOSE_ABORT)
-        deadline = time.monotonic() + _CLOSE_PATIENCE
-        while _unsettled(ring.stats()) and time.monotonic() < deadline:
-            discard(ring.records(ring.wait(10_000_000)))
-        ring.taken()
-        self._final_stats = ring.stats()
+        self._ring.enable()
+        self._final_stats = self._ring.settle(discard)
         self._settled = self._final_stats.in_flight == 0
-
-
-def _unsettled(stats: Stats) -> bool:
-    """Tell whether the kernel still holds something: a descriptor, or an operation without one."""
-    return stats.attached > 0 or stats.in_flight > 0

@@ -13,11 +13,12 @@ import select
 import socket
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from uringcore_cffi._ffi.errors import answer_error, result_error
 from uringcore_cffi._handles.events import CLOSED, POLL, RECV
 from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, CLOSE_NOW, Fd
+from uringcore_cffi._handles.lease import Lease
 from uringcore_cffi._loop.compat import hold_socket, let_go_of_socket
 from uringcore_cffi._loop.endpoint import RecordsOnly
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
 _RECV_MAX = 2**31 - 4096
+# What a receiver asks for, instead of a number of bytes, that takes whatever comes, as a lease.
+_A_LEASE = 0
 
 
 def _no_socket() -> None:
@@ -48,7 +51,7 @@ class SocketEndpoint(RecordsOnly):
         # (future, how many bytes are wanted), first come, first served; the coroutine leaves itself
         self._receivers: deque[tuple[asyncio.Future[None], int]] = deque()
         self._pollers: dict[int, deque[asyncio.Future[None]]] = {}
-        self.stash: deque[bytes] = deque()
+        self.stash: deque[bytes | Lease] = deque()
         self._end: int | None = None  # 0 or an error: comes behind the stash, once
         self.ended = False  # libuc has reported an end, and will report nothing more
         self._armed = False  # libuc is to receive
@@ -64,15 +67,20 @@ class SocketEndpoint(RecordsOnly):
             self._cancelled = bool(status.in_flight or status.undelivered_bytes)
         return self._cancelled
 
-    def kept(self) -> list[bytes | OSError]:
+    def kept(self) -> list[bytes | Lease | OSError]:
         """Return what has come and was not taken; not the end, which the kernel tells again."""
-        kept: list[bytes | OSError] = list(self.stash)
+        kept: list[bytes | Lease | OSError] = list(self.stash)
         if self._end is not None and self._end < 0:
             kept.append(result_error(self._end))
         return kept
 
-    async def recv(self, sock: socket.socket, count: int) -> bytes:
-        """Receive at most ``count`` bytes, 1 or more, through the ring."""
+    async def recv_lease(self, sock: socket.socket) -> Lease:
+        """Receive what there is through the ring, without a copy if it has not come before."""
+        data = await self.recv(sock, _A_LEASE)
+        return data if isinstance(data, Lease) else Lease(data)
+
+    async def recv(self, sock: socket.socket, count: int) -> Any:
+        """Receive at most ``count`` bytes, 1 or more, or _A_LEASE, through the ring."""
         if not self._receivers and (self.stash or self._end is not None):
             return self._take(count) or b""
         future: asyncio.Future[None] = self._loop.create_future()
@@ -92,7 +100,7 @@ class SocketEndpoint(RecordsOnly):
                 # libuc has reported an end already, but the socket was connected anew.
                 await self._loop._wait_ready(sock, select.POLLIN)
                 try:
-                    data = sock.recv(count)
+                    data = sock.recv(count or self._loop._ring.pool.buffer_bytes)
                 except WOULD_BLOCK:
                     continue
             return data
@@ -102,7 +110,7 @@ class SocketEndpoint(RecordsOnly):
     def _is_first(self, future: asyncio.Future[None]) -> bool:
         return bool(self._receivers) and self._receivers[0][0] is future
 
-    def _take(self, count: int) -> bytes | None:
+    def _take(self, count: int) -> bytes | Lease | None:
         """Take what the first receiver is to get; None: nothing has come."""
         if not self.stash:
             end, self._end = self._end, None
@@ -110,9 +118,14 @@ class SocketEndpoint(RecordsOnly):
                 raise result_error(end)
             return None if end is None else b""
         data = self.stash[0]
-        if len(data) <= count:
+        if isinstance(data, Lease) and count != _A_LEASE:
+            lease, data = data, bytes(data)
+            self.stash[0] = data
+            lease.release()
+        if len(data) <= count or count == _A_LEASE:
             del self.stash[0]
             return data
+        assert isinstance(data, bytes)
         self.stash[0] = data[count:]
         return data[:count]
 
@@ -122,7 +135,7 @@ class SocketEndpoint(RecordsOnly):
             self._wake_first()
             return
         future, count = self._receivers[0]
-        answer = self.fd.recv_once(min(count, _RECV_MAX))
+        answer = self.fd.recv_once(min(count or _RECV_MAX, _RECV_MAX))
         if answer in (0, -errno.EALREADY):
             self._armed = True
         elif answer == -errno.ENOTCONN:
@@ -152,9 +165,13 @@ class SocketEndpoint(RecordsOnly):
         if self._receivers:
             self._serve_first()
 
-    def _on_recv(self, following: int, result: int, offset: int) -> None:
+    def _on_recv(self, following: int, result: int, flags: int, offset: int) -> None:
         loop = self._loop
-        data = loop._memory[offset : offset + result] if result > 0 else b""
+        data: bytes | Lease = b""
+        if result > 0 and self._receivers and self._receivers[0][1] == _A_LEASE:
+            data = loop._keep(following, flags, offset, result)
+        elif result > 0:
+            data = loop._memory[offset : offset + result]
         self._wake_first()
         # From here to the commit without a call.
         self._armed = False
@@ -237,7 +254,7 @@ class SocketEndpoint(RecordsOnly):
     def on_record(self, following: int, kind: int, result: int, flags: int, offset: int) -> None:
         """Wake who waits for it."""
         if kind == RECV:
-            self._on_recv(following, result, offset)
+            self._on_recv(following, result, flags, offset)
         elif kind == POLL:
             self._on_poll(following, result)
         elif kind == CLOSED:

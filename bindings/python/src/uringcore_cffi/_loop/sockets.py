@@ -8,10 +8,12 @@ cancelled coroutine has taken nothing and sent nothing that nobody knows of.
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 from typing import Any, Callable, TypeVar
 
+from uringcore_cffi._handles.lease import Lease
 from uringcore_cffi._loop.compat import bytes_view, check_ssl_socket
 from uringcore_cffi._loop.readiness import fileno_of
 from uringcore_cffi._loop.socket_endpoint import WOULD_BLOCK, SocketEndpoint
@@ -44,7 +46,8 @@ class SocketMethods:
                     return b""
         endpoint = endpoint or await self._watch_socket(sock)
         if endpoint.is_stream:
-            return await endpoint.recv(sock, nbytes)
+            data: bytes = await endpoint.recv(sock, nbytes)
+            return data
         return await self._when_ready(sock, select.POLLIN, lambda: sock.recv(nbytes))
 
     async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
@@ -67,6 +70,19 @@ class SocketMethods:
         with memoryview(buf) as view, view.cast("B") as target:
             target[: len(data)] = data
         return len(data)
+
+    async def sock_recv_lease(self, sock: socket.socket) -> Lease:
+        """Receive from a stream what is there, where the kernel has put it; empty is the end.
+
+        The lease is of at most one buffer (see pool_stats()). Bytes that came before, for a
+        receive that was cancelled or wanted fewer, are in a lease of their own, which needs no
+        buffer. Everything else is as with sock_recv(), and both can be mixed.
+        """
+        self._check_socket(sock)
+        endpoint = self._known_socket(sock) or await self._watch_socket(sock)
+        if not endpoint.is_stream:
+            raise ValueError("sock_recv_lease() is for streams; use sock_recv() for datagrams")
+        return await endpoint.recv_lease(sock)
 
     async def sock_recvfrom(self, sock: socket.socket, bufsize: int) -> tuple[bytes, Any]:
         """Receive one datagram of up to ``bufsize`` bytes, and where it came from."""
@@ -173,6 +189,19 @@ class SocketMethods:
                 self._sockets[endpoint.fileno] = endpoint
                 return endpoint
             await earlier.released()
+        return endpoint
+
+    def _attach_now(self, sock: socket.socket) -> SocketEndpoint:
+        """Attach a socket that has no endpoint, without waiting."""
+        self._check_socket(sock)
+        self._ensure_fd_no_transport(sock)
+        self._release_fileno(sock.fileno())
+        if sock.fileno() in self._sockets:
+            raise BlockingIOError(
+                errno.EAGAIN, "the kernel has not let go of an earlier socket of this number"
+            )
+        endpoint = SocketEndpoint(self, sock)  # type: ignore[arg-type]
+        self._sockets[endpoint.fileno] = endpoint
         return endpoint
 
     async def _wait_ready(self, sock: socket.socket, event: int) -> None:

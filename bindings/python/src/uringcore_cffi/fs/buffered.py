@@ -17,6 +17,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from uringcore_cffi._handles import files
+from uringcore_cffi.fs.engine import HITS_MAX
 from uringcore_cffi.fs.raw import (
     AsyncFile,
     Descriptor,
@@ -25,6 +26,7 @@ from uringcore_cffi.fs.raw import (
     read_lines,
     to_bytes_view,
     to_size,
+    to_writable_view,
 )
 
 if TYPE_CHECKING:
@@ -287,12 +289,9 @@ class BufferedFile(AsyncFile):
             raise
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    async def _readinto(self, buffer: Any, *, once: bool) -> int | None:
+    async def _readinto(self, memory: memoryview, *, once: bool) -> int | None:
         if self._pending:
             await self._flush()
-        memory = memoryview(buffer).cast("B")
-        if memory.readonly:
-            raise TypeError("read-write bytes-like object expected")
         done = 0
         try:
             while done < len(memory):
@@ -516,7 +515,7 @@ class BufferedFile(AsyncFile):
 
     async def writelines(self, lines: Iterable[Any], /) -> None:
         """Write each of ``lines``."""
-        self._check_open()
+        self._check_open("I/O operation on closed file.")
         for line in lines:
             await self.write(line)
 
@@ -542,6 +541,10 @@ class BufferedReader(BufferedFile):
         size = to_size(size)
         if size < -1:
             raise ValueError("read length must be non-negative or -1")
+        engine = self._d.engine
+        engine.hits += 1
+        if engine.hits > HITS_MAX:
+            await engine.pause()
         if turn.taken:
             await turn.wait()
         turn.taken = True
@@ -588,12 +591,13 @@ class BufferedReader(BufferedFile):
 
     async def _read_into(self, buffer: Any, *, once: bool) -> int | None:
         turn = self._turn
+        memory = to_writable_view(buffer)
         self._check_open("readinto of closed file")
         if turn.taken:
             await turn.wait()
         turn.taken = True
         try:
-            return await self._readinto(buffer, once=once)
+            return await self._readinto(memory, once=once)
         finally:
             turn.give()
 
@@ -603,6 +607,10 @@ class BufferedReader(BufferedFile):
         if self._d.closed:
             raise ValueError("readline of closed file")
         limit = to_size(size)
+        engine = self._d.engine
+        engine.hits += 1
+        if engine.hits > HITS_MAX:
+            await engine.pause()
         if turn.taken:
             await turn.wait()
         turn.taken = True
@@ -613,7 +621,7 @@ class BufferedReader(BufferedFile):
 
     async def readlines(self, hint: int | None = -1, /) -> list[bytes]:
         """Read lines, of about ``hint`` bytes together; all if it is not positive."""
-        self._check_open()
+        self._check_open("I/O operation on closed file.")
         return await read_lines(self, hint)
 
 
@@ -628,8 +636,14 @@ class BufferedWriter(BufferedFile):
     async def write(self, data: Any, /) -> int:
         """Write ``data``, to the buffer first; return its length."""
         turn = self._turn
+        if type(data) is not bytes:
+            data = to_bytes_view(data)
         if self._d.closed:
             raise ValueError("write to closed file")
+        engine = self._d.engine
+        engine.hits += 1
+        if engine.hits > HITS_MAX:
+            await engine.pause()
         if turn.taken:
             await turn.wait()
         turn.taken = True

@@ -51,6 +51,8 @@ _CQ_ENTRIES = 1024
 # and one for each so many bytes.
 SPENT_MAX = 64
 _SPENT_SHIFT = 14
+# How many calls may be answered out of buffers before others get their turn.
+HITS_MAX = 500
 
 # Blocks that wait to be used again: by the bits of their size, and how many of each.
 _BLOCK_BITS = (13, 17, 20)
@@ -112,6 +114,7 @@ class Engine:
         self.inherited = False
         self.closed = False
         self.spent = 0  # in this turn of the loop
+        self.hits = 0
         self._is_counting = False  # it will be set to 0 when the next turn begins
         self._ring = ring
         self._pending: dict[int, Operation] = {}
@@ -251,6 +254,11 @@ class Engine:
         while self.spent >= SPENT_MAX:
             self._count_turn()
             await _next_turn()
+
+    async def pause(self) -> None:
+        """Let the loop run once, after many calls that needed no operation."""
+        self.hits = 0
+        await _next_turn()
 
     def _count_turn(self) -> None:
         loop = self.loop()

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _MODE_BITS = 0o666
 # What O_DIRECT asks of memory, offsets and lengths: the largest that is usual.
 _DIRECT_ALIGN = 4096
+# With these open(2) does not wait for a FIFO's other end, or io_uring leaves it to a thread.
+_NEVER_WAIT = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_NONBLOCK
 _ACTIONS = {
     "r": 0,
     "w": os.O_CREAT | os.O_TRUNC,
@@ -233,11 +235,28 @@ async def open_path(file: Any, flags: int, mode: int = _MODE_BITS) -> int:
     engine = engine_of_running_loop()
     while True:
         operation = engine.begin(files.openat, files.AT_FDCWD, path, flags, mode, late=os.close)
-        result = operation.result if operation.done else await engine.ended(operation)
+        at_once = operation.done
+        result = operation.result if at_once else await engine.ended(operation)
         if result >= 0:
+            if at_once and not flags & _NEVER_WAIT and stat.S_ISFIFO(os.fstat(result).st_mode):
+                return await _wait_for_writer(result, flags)
             return result
         if result != -errno.EINTR:
             raise file_error(result, file)
+
+
+async def _wait_for_writer(fd: int, flags: int) -> int:
+    """Wait as open(2) does until somebody writes to the FIFO that ``fd`` reads from.
+
+    Where io_uring knows the path already, it opens without waiting for anything. Asked to make the
+    file if there is none, it lets a thread of the kernel's open it, and that waits.
+    """
+    try:
+        return await open_path(f"/proc/self/fd/{fd}", flags | os.O_CREAT)
+    except FileNotFoundError:
+        return os.dup(fd)  # there is no /proc
+    finally:
+        os.close(fd)
 
 
 def _describe(fd: int, file: Any, flags: int, mode: _Mode, closefd: bool) -> Descriptor:

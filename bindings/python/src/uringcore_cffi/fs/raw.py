@@ -70,11 +70,24 @@ def to_size(size: Any) -> int:
 def to_bytes_view(data: Any) -> memoryview:
     """Return a view of the bytes of what is to be written."""
     try:
-        return memoryview(data).cast("B")
+        view = memoryview(data)
     except TypeError:
-        if isinstance(data, memoryview):
-            raise
-        raise TypeError(f"a bytes-like object is required, not {type(data).__name__!r}") from None
+        name = type(data).__name__
+        raise TypeError(f"a bytes-like object is required, not {name!r}") from None
+    if not view.c_contiguous:
+        raise BufferError("memoryview: underlying buffer is not C-contiguous")
+    return view.cast("B")
+
+
+def to_writable_view(buffer: Any) -> memoryview:
+    """Return a view of the bytes of what is to be read into."""
+    view = memoryview(buffer)
+    if view.readonly:
+        name = type(buffer).__name__
+        raise TypeError(f"argument must be read-write bytes-like object, not {name}")
+    if not view.c_contiguous:
+        raise BufferError("memoryview: underlying buffer is not C-contiguous")
+    return view.cast("B")
 
 
 class AsyncFile:
@@ -144,10 +157,10 @@ class Descriptor:
 
     # Where
 
-    def check_open(self) -> None:
-        """Raise ValueError if the file is closed."""
+    def check_open(self, end: str = "") -> None:
+        """Raise ValueError if the file is closed; some of the built-in's messages have an end."""
         if self.closed:
-            raise ValueError("I/O operation on closed file")
+            raise ValueError("I/O operation on closed file" + end)
 
     def engine_here(self) -> Engine:
         """Return the engine of the loop that runs; ChildProcessError in a forked child."""
@@ -552,7 +565,7 @@ class RawFile(AsyncFile):
 
     async def readall(self) -> bytes | None:
         """Read up to the end."""
-        self._check_readable()
+        self._d.check_open()
         turn = self._d.turn
         if turn.taken:
             await turn.wait()
@@ -564,13 +577,14 @@ class RawFile(AsyncFile):
 
     async def readinto(self, buffer: Any, /) -> int | None:
         """Read into ``buffer``; return how many bytes came."""
+        memory = to_writable_view(buffer)
         self._check_readable()
         turn = self._d.turn
         if turn.taken:
             await turn.wait()
         turn.taken = True
         try:
-            return await self._d.read_into(memoryview(buffer).cast("B"))
+            return await self._d.read_into(memory)
         finally:
             turn.give()
 
@@ -589,6 +603,7 @@ class RawFile(AsyncFile):
 
     async def readlines(self, hint: int | None = -1, /) -> list[bytes]:
         """Read lines, of about ``hint`` bytes together; all if it is not positive."""
+        self._d.check_open(".")
         return await read_lines(self, hint)
 
     async def write(self, data: Any, /) -> int | None:
@@ -606,7 +621,7 @@ class RawFile(AsyncFile):
 
     async def writelines(self, lines: Any, /) -> None:
         """Write each of ``lines``."""
-        self._d.check_open()
+        self._d.check_open(".")
         for line in lines:
             await self.write(line)
 
@@ -619,7 +634,7 @@ class RawFile(AsyncFile):
 
     async def flush(self) -> None:
         """Do nothing: there is no buffer."""
-        self._d.check_open()
+        self._d.check_open(".")
 
     async def close(self) -> None:
         """Close the file. Idempotent."""

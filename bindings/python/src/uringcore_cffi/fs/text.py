@@ -16,6 +16,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from uringcore_cffi.fs.cookie import Cookie, find_place
+from uringcore_cffi.fs.engine import HITS_MAX
 from uringcore_cffi.fs.raw import AsyncFile, read_lines, to_size
 
 if TYPE_CHECKING:
@@ -187,8 +188,12 @@ class TextFile(AsyncFile):
 
     async def read(self, size: int | None = -1, /) -> str:
         """Read ``size`` characters; less only at the end; up to the end if it is negative."""
-        self._check_readable()
         size = to_size(size)
+        self._check_readable()
+        engine = self._buffer._d.engine
+        engine.hits += 1
+        if engine.hits > HITS_MAX:
+            await engine.pause()
         turn = self._turn
         if turn.taken:
             await turn.wait()
@@ -224,8 +229,12 @@ class TextFile(AsyncFile):
 
     async def readline(self, size: int | None = -1, /) -> str:
         """Read one line with its end, or ``size`` characters of it."""
-        self._check_readable()
         size = to_size(size)
+        self._check_readable()
+        engine = self._buffer._d.engine
+        engine.hits += 1
+        if engine.hits > HITS_MAX:
+            await engine.pause()
         turn = self._turn
         if turn.taken:
             await turn.wait()
@@ -296,10 +305,15 @@ class TextFile(AsyncFile):
     async def write(self, text: str, /) -> int:
         """Write ``text``, to the buffer first; return its length."""
         if not isinstance(text, str):
-            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+            kind = "None" if text is None else type(text).__name__
+            raise TypeError(f"write() argument must be str, not {kind}")
         self._check_open()
         if self._encoder is None:
             raise io.UnsupportedOperation("not writable")
+        engine = self._buffer._d.engine
+        engine.hits += 1
+        if engine.hits > HITS_MAX:
+            await engine.pause()
         turn = self._turn
         if turn.taken:
             await turn.wait()

@@ -5,6 +5,10 @@ its own buffers, pauses, or is still owed something earlier, or something else w
 then the bytes go through the stash.
 The stash holds what was received and not delivered, in order; b"" in it is the end, and so is an
 OSError.
+
+A protocol that takes leases gets each record as one: its buffer is kept instead of copied. libuc
+then puts no records together, so this is switched on and off with the protocol. What arrived in
+the other form before is delivered all the same, as the protocol wants it.
 """
 
 from __future__ import annotations
@@ -15,8 +19,9 @@ from asyncio.log import logger
 from contextvars import Context
 from typing import Any, Callable
 
-from uringcore_cffi._ffi.errors import answer_error, result_error
+from uringcore_cffi._ffi.errors import GONE, answer_error, check_answer, result_error
 from uringcore_cffi._handles.fd import Fd
+from uringcore_cffi._handles.lease import Lease
 
 # Context.run, or _run_here when the connection's context has been entered already.
 _Runner = Callable[..., Any]
@@ -34,8 +39,9 @@ class ReadSide:
     _protocol: Any
     _context: Context
     _fd: Fd | None
-    _stash: list[Any]  # bytes, memoryview (the rest of a piece), b"" or OSError
+    _stash: list[Any]  # bytes, Lease, memoryview (the rest of a piece), b"" or OSError
     _buffered: bool
+    _leased: bool
     _made: bool
     _paused: bool
     _closing: bool
@@ -47,10 +53,27 @@ class ReadSide:
 
     def _choose_receiver(self) -> None:
         """Decide whether data may take the short way to data_received()."""
-        if self._buffered or self._paused or self._closing or self._stash:
+        if self._buffered or self._leased or self._paused or self._closing or self._stash:
             self.receive = None
         else:
             self.receive = getattr(self._protocol, "data_received", None)
+
+    def _choose_leases(self, leased: bool) -> None:
+        """Deliver leases from now on, or bytes."""
+        if leased == self._leased:
+            return
+        if self._fd is not None and not self._closing:
+            self._loop._own_thread()
+            check_answer(self._fd.set_gather(not leased), "uc_fd_set_gather", *GONE)
+        self._leased = leased
+
+    def _lease_to(self, protocol: Any, leased: bool) -> bool:
+        """Have a protocol that takes either choose; False if it is not this transport's."""
+        if self._protocol is not protocol:
+            return False
+        self._choose_leases(leased)
+        self._choose_receiver()
+        return True
 
     def _start_reading(self) -> None:
         """Begin or go on to receive; what is in the stash comes first."""
@@ -94,28 +117,43 @@ class ReadSide:
         """End the connection: data_received() raised, or what asyncio calls instead for TLS."""
         is_buffered = isinstance(self._protocol, asyncio.BufferedProtocol)
         name = "buffer_updated" if is_buffered else "data_received"
+        name = "lease_received" if self._leased else name
         self._fatal_error(exc, f"Fatal error: protocol.{name}() call failed.")
 
-    def _on_recv(self, following: int, result: int, offset: int) -> None:
+    def _on_recv(self, following: int, result: int, flags: int, offset: int) -> None:
         if self._closing:
             return
         loop = self._loop
-        if result < 0 and not self._paused and not self._stash:
+        direct = not self._paused and not self._stash
+        if result < 0 and direct:
             self._read_failed(result_error(result))
-        elif (
-            result > 0 and self._buffered and loop._direct and not self._paused and not self._stash
-        ):
+        elif result > 0 and self._leased and direct and loop._direct:
+            self._receive_lease(following, loop._keep(following, flags, offset, result))
+        elif result > 0 and self._buffered and direct and loop._direct:
             self._fill_buffers(following, memoryview(loop._memory)[offset : offset + result])
         else:
             # Delivered in turn, by a step that can be taken up again.
-            piece: Any = loop._memory[offset : offset + result] if result > 0 else b""
+            piece: Any = b""
             if result < 0:
                 piece = result_error(result)
+            elif result > 0 and self._leased:
+                piece = loop._keep(following, flags, offset, result)
+            elif result > 0:
+                piece = loop._memory[offset : offset + result]
             handle = loop._internal_handle(self._deliver_late, (), self._context)
             self.receive = None
             loop._ready += (handle,)
             self._stash += (piece,)
             loop._cursor = following
+
+    def _receive_lease(self, following: int, lease: Lease) -> None:
+        self._loop._cursor = following
+        try:
+            self._context.run(self._protocol.lease_received, lease)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self.receive_failed(exc)
 
     def _read_failed(self, exc: OSError) -> None:
         self._fatal_error(exc, "Fatal read error on socket transport")
@@ -174,22 +212,35 @@ class ReadSide:
                 self._deliver_eof()
                 stash.clear()
             elif self._buffered:
-                count = self._fill_buffer(data, _run_here)
-                if count == len(data):
-                    del stash[0]
-                else:
-                    stash[0] = memoryview(data)[count:]
-                if count:
-                    self._buffer_updated(count, _run_here)
+                self._fill_from_stash(data)
             else:
-                data = bytes(data)  # a memoryview, if the protocol was switched half-way
+                # A memoryview, or of the other form, if the protocol was switched half-way.
+                if not self._leased:
+                    data = bytes(data)
+                elif not isinstance(data, Lease):
+                    data = Lease(bytes(data))
+                deliver = (
+                    self._protocol.lease_received if self._leased else self._protocol.data_received
+                )
                 del stash[0]
                 try:
-                    self._protocol.data_received(data)
+                    deliver(data)
                 except (SystemExit, KeyboardInterrupt):
                     raise
                 except BaseException as exc:
                     self.receive_failed(exc)
+
+    def _fill_from_stash(self, data: Any) -> None:
+        """Give the first piece of the stash to a BufferedProtocol, or what fits of it."""
+        if isinstance(data, Lease):
+            data = self._stash[0] = bytes(data)
+        count = self._fill_buffer(data, _run_here)
+        if count == len(data):
+            del self._stash[0]
+        else:
+            self._stash[0] = memoryview(data)[count:]
+        if count:
+            self._buffer_updated(count, _run_here)
 
     def _deliver_eof(self) -> None:
         """Call eof_received() once, and close unless it wants to go on writing."""

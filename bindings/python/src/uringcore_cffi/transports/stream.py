@@ -5,7 +5,8 @@ It is the endpoint of its descriptor's records and the asyncio.Transport that th
 What happens        what the protocol sees
 ------------------  ------------------------------------------------------------------
 created             connection_made(); then receiving starts; then the waiter is woken
-RECV, bytes         data_received(bytes), or get_buffer() and buffer_updated()
+RECV, bytes         data_received(bytes), or get_buffer() and buffer_updated(), or
+                    lease_received(Lease)
 RECV, 0             eof_received(); close() unless it answers true
 RECV, negative      connection_lost(OSError)
 SENT, low water     resume_writing()
@@ -21,7 +22,7 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Any, Callable
 
-from uringcore_cffi._ffi.errors import result_error
+from uringcore_cffi._ffi.errors import check_answer, result_error
 from uringcore_cffi._handles.events import (
     CLOSED,
     LOW_WATER,
@@ -40,6 +41,7 @@ from uringcore_cffi._loop.compat import (
     set_nodelay,
 )
 from uringcore_cffi.transports.base import SocketOwner
+from uringcore_cffi.transports.lease_protocol import LeaseProtocol
 from uringcore_cffi.transports.reading import ReadSide
 from uringcore_cffi.transports.tls import TLSProtocol
 from uringcore_cffi.transports.writing import REFERENCE_BYTES, WriteSide
@@ -75,6 +77,7 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
         super().__init__(extra, loop)  # type: ignore[call-arg]
         self.receive: Callable[[bytes], Any] | None = None
         self._buffered = False
+        self._leased = False
         self._eof = False  # write_eof() was called
         self._eof_delivered = False
         self._close_after_eof = False
@@ -102,6 +105,8 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
             self._leave_server()
             raise
         self._fd = fd
+        if self._leased:
+            check_answer(fd.set_gather(False), "uc_fd_set_gather")
         self._stash.extend(stash)
         self._handle = fd.handle
         self._tell_water_marks = fd.set_water_marks
@@ -124,6 +129,7 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
         self._buffered = isinstance(protocol, asyncio.BufferedProtocol) and not isinstance(
             protocol, TLSProtocol
         )
+        self._choose_leases(isinstance(protocol, LeaseProtocol))
         if self._made:  # else it is done when receiving starts
             self._choose_receiver()
 
@@ -139,7 +145,7 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
             if not self._hold_references:
                 del self._references[:result]
         elif kind == RECV:
-            self._on_recv(following, result, offset)
+            self._on_recv(following, result, flags, offset)
         elif kind == CLOSED:
             self._on_closed(following, result)
         elif kind == SEND_FAILED:

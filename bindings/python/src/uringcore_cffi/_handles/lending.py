@@ -1,0 +1,296 @@
+"""Leases: what a pool has lent out, and how it comes back.
+
+The death of an exporter (see lease.py) is the only moment at which a buffer may go back. A
+finalizer may run in any thread, inside any allocation and with any lock held, so it takes no lock
+and does one thing that nothing can interrupt: it appends to a deque. The loop gives back what
+stands there before its next wait. If it sleeps, a second finalizer, called behind the first, wakes
+it: a receiver may rest for want of credit.
+
+Most leases end in the callback that they were made for and need no finalizers. Until the next wait
+the exporter is held here (``fresh``), and release() sees that nobody else has it; finalizers are
+for those that live on. PyPy does not count references: there, what was viewed comes back when
+garbage is collected, which is helped along when much is out.
+
+Once the ring is gone no loop gives anything back: then whoever ends a lease does, one at a time.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import time
+import weakref
+from bisect import bisect_left
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from uringcore_cffi._ffi.library import CData, ffi, lib
+from uringcore_cffi._handles.lease import Lease
+
+if TYPE_CHECKING:
+    from uringcore_cffi._handles.ring import Ring
+
+_new: Any = object.__new__
+_buffer = ffi.buffer
+_keep = lib.uc_pool_keep
+_DEATHS_ARE_LATE = sys.implementation.name == "pypy"
+
+# How long a ring that goes waits for a thread that is just waking it, in seconds.
+_PATIENCE = 1.0
+# Collecting garbage for buffers takes one part in so many of the time, and less and less in vain.
+_COLLECTING_SHARE = 10
+_COLLECTING_PAUSE_MAX = 10.0
+
+
+class _Ref(weakref.ref):  # type: ignore[type-arg]
+    """Notes the death of an exporter, by going to where the loop looks."""
+
+    __slots__ = ("name", "nudge")
+
+    name: int  # the buffer's
+    nudge: Any  # the reference whose callback wakes the loop: older, and so called behind this one
+
+
+# Those that outlive their ring: nobody else may hold them until the last lease has ended.
+lingering: set[Leases] = set()
+
+
+class Leases:
+    """What a pool has lent out.
+
+    The methods are for the thread that runs the ring, if not said otherwise.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_base",
+        "_collect_at",
+        "_collecting_pause",
+        "_handle",
+        "_keeping",
+        "_lent",
+        "_lib",
+        "_lock",
+        "_many",
+        "_nudging",
+        "_out",
+        "_release",
+        "_returned",
+        "_ring",
+        "asleep",
+        "fresh",
+        "thread",
+    )
+
+    def __init__(self, handle: CData) -> None:
+        """Serve the pool ``handle``."""
+        self._lib = lib  # so that it stays open until the last lease has ended
+        self._release = lib.uc_pool_release
+        self._handle = handle
+        self._base = ffi.cast("char *", lib.uc_pool_base(handle))
+        self._lent = ffi.new("struct uc_lease *")
+        self._keeping = 0
+        # By the buffer's name: the exporter, in the turn in which the lease is made, ...
+        self.fresh: dict[int, Any] = {}
+        # ... and afterwards who notes its death.
+        self._out: dict[int, _Ref] = {}
+        self._returned: deque[_Ref] = deque()
+        self._ring: Ring | None = None
+        self._lock = threading.Lock()  # where a finalizer may be, only tried
+        self._nudging: deque[None] = deque()  # an item for each thread that is just waking the ring
+        self.asleep = False  # the ring sleeps, or will before it looks here again
+        self.thread: int | None = None  # which runs the ring
+        self._many = 1
+        self._collect_at = 0.0
+        self._collecting_pause = 0.0
+
+    # Lending
+
+    def keep(self, name: int, offset: int, count: int) -> Lease | None:
+        """Make a lease of a record's payload; None if libuc refuses.
+
+        May be done again until the record is committed: a buffer is kept once.
+        """
+        memory = self.fresh.get(name)
+        if memory is None:
+            again = self._keeping == name  # an interrupt came in between
+            self._keeping = name
+            if _keep(self._handle, name, self._lent) < 0 and not again:
+                return None
+            self.fresh[name] = memory = _buffer(self._base + offset, count)
+        lease: Lease = _new(Lease)
+        lease._data = memory
+        lease._start = 0
+        lease._size = count
+        lease._view = None
+        lease._owner = self
+        lease._name = name
+        return lease
+
+    def end(self, name: int) -> None:
+        """Give a buffer back at once: nobody has a view of it."""
+        if name in self.fresh:
+            self._release(self._handle, name)
+            del self.fresh[name]
+        elif name in self._out:
+            self._release(self._handle, name)
+            del self._out[name]
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is out, or has come back and was not given back yet."""
+        return bool(self.fresh or self._out)
+
+    # Taking back
+
+    def settle(self) -> int:
+        """Before a wait: give back what has come back, and be woken by what comes later.
+
+        May be done again after an interrupt. Return how long to wait at most, in ns; -1: for ever.
+        """
+        self.asleep = True
+        if self.fresh:
+            self._watch()
+        if self._returned:
+            self._give_back()
+            self._collecting_pause = 0.0
+        if _DEATHS_ARE_LATE and len(self._out) >= self._many:
+            return self._collect()
+        return -1
+
+    def _watch(self) -> None:
+        """Let go of exporters, and note their deaths from now on."""
+        out = self._out
+        note = self._returned.append
+        for name in list(self.fresh):
+            memory = self.fresh[name]
+            if name not in out:
+                nudge = weakref.ref(memory, self._nudge)
+                ref = _Ref(memory, note)
+                ref.name = name
+                ref.nudge = nudge
+                out[name] = ref
+            del self.fresh[name]
+            del memory  # nobody else may have it: then it dies here
+
+    def take_back(self) -> None:
+        """Give back what has come back, between waits."""
+        if self._returned:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        returned = self._returned
+        while returned:
+            name = returned[0].name
+            # Twice, after an interrupt, is refused as stale: the name is of one life of a buffer.
+            self._release(self._handle, name)
+            self._out.pop(name, None)
+            del returned[0]
+
+    def _nudge(self, _: object) -> None:
+        """Have what has come back be given back soon; any thread."""
+        self._nudging.append(None)  # the ring is not freed meanwhile
+        try:
+            ring = self._ring
+            if ring is None:
+                self._give_back_alone()
+            elif self.asleep:
+                ring.wake()
+        finally:
+            self._nudging.pop()
+
+    def _collect(self) -> int:
+        """Collect garbage if so many leases are out that somebody may lack credit (PyPy)."""
+        now = time.monotonic()
+        if now >= self._collect_at:
+            gc.collect()
+            took = time.monotonic() - now
+            if self._returned:
+                self._give_back()
+                self._collecting_pause = 0.0
+            else:
+                self._collecting_pause = min(2 * self._collecting_pause, _COLLECTING_PAUSE_MAX)
+            self._collecting_pause = max(self._collecting_pause, took * _COLLECTING_SHARE)
+            self._collect_at = now + took + self._collecting_pause
+        return max(1, int((self._collect_at - time.monotonic()) * 1e9))
+
+    # Whose pool it is
+
+    def bind(self, ring: Ring, many: int) -> None:
+        """Be given back to by the thread of ``ring``; ``many`` leases may be too many for one."""
+        with self._lock:
+            self._ring = ring
+        self._many = many
+        lingering.discard(self)
+
+    def before_free(self) -> None:
+        """Let nobody wake the ring any more, and wait for those who do."""
+        self.thread = None
+        self.asleep = False
+        deadline = time.monotonic() + _PATIENCE
+        while self._nudging and time.monotonic() < deadline:
+            time.sleep(0)
+
+    def after_free(self) -> None:
+        """The ring is gone: from now on whoever ends a lease gives it back."""
+        self._watch()
+        lingering.add(self)
+        self._ring = None
+        self._give_back_alone()
+
+    def _give_back_alone(self) -> None:
+        """Give back what has come back, without a ring; any thread, and only one at a time.
+
+        Whoever finds another at it leaves that to him, who looks again when he is done.
+        """
+        while self._returned and self._lock.acquire(False):
+            try:
+                if self._ring is not None:  # another one serves the pool by now
+                    return
+                self._give_back()
+                if not self._out:
+                    lingering.discard(self)
+            finally:
+                self._lock.release()
+
+    # Fork
+
+    def forked(self) -> None:
+        """Forget the parent's threads: this is a child, just forked."""
+        self._lock = threading.Lock()
+        self._nudging.clear()
+        self.asleep = False
+
+    def save(self) -> list[tuple[int, Any, bytes]]:
+        """In a child, before its pool begins anew: what is still looked at, with its place."""
+        self._watch()
+        alive = [ref() for ref in self._out.values()]
+        self._out.clear()
+        self._returned.clear()
+        base = int(ffi.cast("uintptr_t", self._base))
+        return [
+            (int(ffi.cast("uintptr_t", ffi.from_buffer(memory))) - base, memory, memory[:])
+            for memory in alive
+            if memory is not None
+        ]
+
+    def restore(self, saved: list[tuple[int, Any, bytes]]) -> None:
+        """Lease the same buffers from the child's new pool, so that nothing is received there.
+
+        The pool gives out any buffer it likes: what is not wanted is given back behind.
+        """
+        wanted = sorted(saved, key=lambda item: item[0])
+        places = [place for place, _, _ in wanted]
+        left, others = len(wanted), []
+        while left and lib.uc_pool_lease(self._handle, self._lent) == 0:
+            lent = self._lent
+            found = bisect_left(places, lent.offset)
+            if found < len(places) and places[found] < lent.offset + lent.capacity:
+                left -= 1
+                _, memory, data = wanted[found]
+                memory[:] = data
+                self.fresh[lent.token] = memory
+            else:
+                others.append(lent.token)
+        for token in others:
+            self._release(self._handle, token)

@@ -1,0 +1,138 @@
+"""Leases of a guest: what has been received stays where it lies."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+
+import pytest
+from garbage import collect
+from patience import PATIENCE
+from taking import one
+
+from uringcore_cffi.lowlevel import Lease, Pool, Ring
+
+
+@pytest.fixture
+def small_pool():
+    """Make a pool of eight buffers of 4 KiB, whose leases need no rest."""
+    with Pool.new(buffer_bytes=4096, buffer_count=8, buffer_max=8, quarantine_ms=0) as made:
+        yield made
+
+
+def test_a_lease_outlives_the_turn(ring, pair):
+    """Its bytes are those that came, however many come later."""
+    fd = ring.attach(pair[0])
+    fd.recv_start()
+    leases = []
+    for number in range(10):
+        pair[1].sendall(bytes([number]) * 1000)
+        leases.append(one(ring).keep())
+    assert all(isinstance(lease, Lease) for lease in leases)
+    for number, lease in enumerate(leases):
+        assert bytes(lease.view) == bytes([number]) * 1000
+        lease.release()
+        with pytest.raises(ValueError, match="released"):
+            lease.view  # noqa: B018
+
+
+def test_leased_buffers_are_counted_and_come_back(small_pool):
+    """In the pool, and against the credit of the descriptor."""
+    ours, peer = socket.socketpair()
+    with ours, peer, Ring(pool=small_pool) as ring:
+        fd = ring.attach(ours)
+        fd.recv_start()
+        peer.sendall(b"x" * 100)
+        with one(ring).keep() as lease:
+            assert small_pool.stats().leased == 1
+            assert fd.status().leased_bytes == 4096
+            assert len(lease) == 100
+        ring.turn()
+        assert small_pool.stats().leased == 0
+        assert fd.status().leased_bytes == 0
+
+
+def test_who_keeps_too_much_stands_still_until_it_lets_go(small_pool):
+    """The peer waits; a slice that dies in another thread makes the event descriptor readable."""
+    ours, peer = socket.socketpair()
+    with ours, peer, Ring(pool=small_pool) as ring:
+        number = ring.event_fd()
+        fd = ring.attach(ours, credit_bytes=2 * 4096)
+        fd.recv_start()
+        slices = []
+        for _ in range(2):
+            peer.sendall(b"x" * 4096)
+            with one(ring).keep() as lease:
+                slices.append(lease.view[:])
+        assert ring.turn() == []
+        peer.sendall(b"waits")
+        assert ring.turn(0.02) == []
+        while ring.turn():
+            pass
+        assert not select.select([number], [], [], 0)[0]
+
+        def let_go():
+            slices.clear()
+            collect()
+
+        thread = threading.Thread(target=let_go)
+        thread.start()
+        thread.join()
+        assert select.select([number], [], [], PATIENCE)[0]
+        assert one(ring).data() == b"waits"
+
+
+def test_a_slice_keeps_the_buffer_and_the_end_of_the_ring_does_not_take_it(small_pool):
+    """Whatever is released, closed or freed before it."""
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        with Ring(pool=small_pool) as ring:
+            fd = ring.attach(ours)
+            fd.recv_start()
+            peer.sendall(b"to be kept")
+            lease = one(ring).keep()
+            kept = lease.view[6:]
+            lease.release()
+        assert kept == b"kept"
+        small_pool.free()
+        assert kept == b"kept"
+
+
+def test_what_is_kept_without_a_buffer_is_a_copy(ring, pair):
+    """A part of what has come, and the end, which is empty and false."""
+    fd = ring.attach(pair[0])
+    pair[1].sendall(b"0123456789")
+    fd.recv_start()
+    one(ring).keep().release()
+    fd.recv_stop()
+    pair[1].sendall(b"0123456789")
+    fd.recv_once(4)
+    with one(ring).keep() as lease:
+        assert bytes(lease) == b"0123"
+    fd.recv_start()
+    with one(ring).keep() as lease:
+        assert bytes(lease) == b"456789"
+    pair[1].shutdown(socket.SHUT_WR)
+    end = one(ring).keep()
+    assert not end
+    assert ring.pool.stats().leased == 0
+
+
+def test_a_lease_of_the_parents_is_the_childs_own_copy(ring, pair, fork):
+    """Freeing the inherited ring takes nothing from it."""
+    fd = ring.attach(pair[0])
+    fd.recv_start()
+    pair[1].sendall(b"inherited")
+    lease = one(ring).keep()
+    view = lease.view
+
+    def child():
+        ring.free()
+        assert view == b"inherited"
+        assert bytes(lease) == b"inherited"
+        lease.release()
+
+    fork(child).join()
+    assert view == b"inherited"
+    lease.release()
