@@ -481,6 +481,17 @@ class BufferedFile(AsyncFile):
         await self.flush()
         await self._d.sync(files.FSYNC_DATA)
 
+    async def fallocate(self, offset: int, length: int, mode: int = 0) -> None:
+        """Reserve the space of a part of the file; ``mode`` is of FALLOC_FL_*.
+
+        What is pending is written first.
+        """
+        self._check_open()
+        if not self._d.writable:
+            raise io.UnsupportedOperation("fallocate")
+        await self.flush()
+        await self._d.fallocate(offset, length, mode)
+
     # What not every file can
 
     async def read(self, size: int | None = -1, /) -> bytes | None:

@@ -32,7 +32,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Callable
 
 from uringcore_cffi._ffi.errors import answer_error
-from uringcore_cffi._handles import files
+from uringcore_cffi._handles import files, names
 from uringcore_cffi._handles.pool import Pool
 from uringcore_cffi._handles.ring import Ring
 from uringcore_cffi._loop.loop import UringEventLoop
@@ -136,11 +136,13 @@ class Engine:
         *arguments: Any,
         memory: Any = None,
         late: Callable[[int], Any] | None = None,
+        deadline_ns: int = 0,
     ) -> Operation:
         """Submit an operation and look once whether it has ended already.
 
         ``memory`` is kept until the record. If the coroutine is gone or cancelled by then,
-        ``late`` gets the result, to give back what was made.
+        ``late`` gets the result, to give back what was made. After ``deadline_ns`` the kernel
+        ends it.
         """
         cookie = self._next_cookie()
         operation = Operation(cookie, memory, late)
@@ -152,6 +154,8 @@ class Engine:
         if answer < 0:
             self._refused(answer, operation, submit, arguments)
         operation.name = self._ret_op[0]
+        if deadline_ns:
+            names.set_deadline(self._ring.handle, operation.name, deadline_ns)
         self.look()
         return operation
 

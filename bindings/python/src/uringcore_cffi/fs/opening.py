@@ -229,12 +229,24 @@ def to_path(file: Any) -> bytes:
     return path
 
 
-async def open_path(file: Any, flags: int, mode: int = _MODE_BITS) -> int:
-    """Open a path; return the descriptor. If it comes too late, it is closed."""
+async def open_path(
+    file: Any,
+    flags: int,
+    mode: int = _MODE_BITS,
+    *,
+    dir_fd: int = files.AT_FDCWD,
+    named: Any = None,
+    late: Callable[[int], Any] = os.close,
+) -> int:
+    """Open a path; return the descriptor. ``late`` takes one that comes too late.
+
+    An error tells ``named``, or else the path.
+    """
     path = to_path(file)
     engine = engine_of_running_loop()
+    await engine.let_run()
     while True:
-        operation = engine.begin(files.openat, files.AT_FDCWD, path, flags, mode, late=os.close)
+        operation = engine.begin(files.openat, dir_fd, path, flags, mode, late=late)
         at_once = operation.done
         result = operation.result if at_once else await engine.ended(operation)
         if result >= 0:
@@ -242,7 +254,7 @@ async def open_path(file: Any, flags: int, mode: int = _MODE_BITS) -> int:
                 return await _wait_for_writer(result, flags)
             return result
         if result != -errno.EINTR:
-            raise file_error(result, file)
+            raise file_error(result, file if named is None else named)
 
 
 async def _wait_for_writer(fd: int, flags: int) -> int:
@@ -308,6 +320,30 @@ def _dress(
     if parsed.binary:
         return buffer
     return make_text(buffer, encoding, errors, newline, line_buffering=line_buffering, mode=mode)
+
+
+def make_file(
+    fd: int,
+    name: Any,
+    mode: str,
+    buffering: int,
+    encoding: str | None,
+    errors: str | None,
+    newline: str | None,
+) -> AsyncFile:
+    """Make a file of a descriptor that was just opened; it is closed if that fails."""
+    try:
+        parsed = _check(mode, buffering, encoding, errors, newline)
+        flags = parsed.flags & os.O_ACCMODE
+        descriptor = Descriptor(fd, name, flags, parsed.raw, True, os.fstat(fd))
+    except BaseException:
+        os.close(fd)
+        raise
+    try:
+        return _dress(descriptor, mode, parsed, buffering, encoding, errors, newline)
+    except BaseException:
+        descriptor.close_now()
+        raise
 
 
 def default_buffer_size(blksize: int) -> int:

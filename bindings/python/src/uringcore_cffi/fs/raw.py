@@ -19,7 +19,7 @@ import stat
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from uringcore_cffi._handles import files
+from uringcore_cffi._handles import files, names
 from uringcore_cffi._handles.files import OFFSET_CURRENT
 from uringcore_cffi.fs.engine import PIECE_MAX, SPENT_MAX, engine_of_running_loop
 from uringcore_cffi.fs.turn import Turn
@@ -36,7 +36,7 @@ _TRANSIENT = -errno.EINTR
 _AGAIN = -errno.EAGAIN
 
 
-def file_error(result: int, path: Any = None) -> OSError:
+def file_error(result: int, path: Any = None, other: Any = None) -> OSError:
     """Turn a negative result into the OSError that the built-in would raise."""
     code = -result
     if code == errno.ETIME:
@@ -45,7 +45,9 @@ def file_error(result: int, path: Any = None) -> OSError:
         return _inherited()
     if path is None:
         return OSError(code, os.strerror(code))
-    return OSError(code, os.strerror(code), path)
+    if other is None:
+        return OSError(code, os.strerror(code), path)
+    return OSError(code, os.strerror(code), path, None, other)
 
 
 def _inherited() -> OSError:
@@ -222,10 +224,14 @@ class Descriptor:
         block = engine.block(count) if self.align == 1 else self._aligned(count)
         while True:
             operation = engine.begin(
-                files.read, self.fd, block.pointer, count, offset, memory=block
+                files.read,
+                self.fd,
+                block.pointer,
+                count,
+                offset,
+                memory=block,
+                deadline_ns=self.deadline_ns,
             )
-            if self.deadline_ns:
-                pass
             result = operation.result if operation.done else await engine.ended(operation)
             if result >= 0:
                 data: bytes = block.view[:result]
@@ -256,7 +262,13 @@ class Descriptor:
         block = engine.block(count)
         while True:
             operation = engine.begin(
-                files.read, self.fd, block.pointer, count, OFFSET_CURRENT, memory=block
+                files.read,
+                self.fd,
+                block.pointer,
+                count,
+                OFFSET_CURRENT,
+                memory=block,
+                deadline_ns=self.deadline_ns,
             )
             try:
                 result = operation.result if operation.done else await engine.ended(operation)
@@ -314,6 +326,7 @@ class Descriptor:
                 piece,
                 offset if offset == OFFSET_CURRENT else offset + done,
                 memory=pinned,
+                deadline_ns=self.deadline_ns,
             )
             try:
                 result = operation.result if operation.done else await engine.ended(operation)
@@ -393,7 +406,7 @@ class Descriptor:
         """Run one operation on the descriptor; raise what it fails with."""
         engine = self.engine_here()
         while True:
-            operation = engine.begin(submit, self.fd, *arguments)
+            operation = engine.begin(submit, self.fd, *arguments, deadline_ns=self.deadline_ns)
             result = operation.result if operation.done else await engine.ended(operation)
             if result >= 0:
                 return result
@@ -402,7 +415,15 @@ class Descriptor:
 
     async def truncate(self, size: int) -> None:
         """Make the file ``size`` bytes long."""
-        os.ftruncate(self.fd, size)
+        if size < 0:
+            raise file_error(-errno.EINVAL)
+        await self.run(names.truncate, size)
+
+    async def fallocate(self, offset: int, length: int, mode: int) -> None:
+        """Reserve the space of a part of the file."""
+        if offset < 0 or length <= 0 or mode < 0:
+            raise file_error(-errno.EINVAL)
+        await self.run(names.fallocate, mode, offset, length)
 
     # The end
 
@@ -666,6 +687,11 @@ class RawFile(AsyncFile):
         """As fsync(), but of the rest only what is needed to read it again."""
         self._d.check_open()
         await self._d.sync(files.FSYNC_DATA)
+
+    async def fallocate(self, offset: int, length: int, mode: int = 0) -> None:
+        """Reserve the space of a part of the file; ``mode`` is of FALLOC_FL_*."""
+        self._check_writable()
+        await self._d.fallocate(offset, length, mode)
 
 
 async def read_lines(file: Any, hint: int | None) -> list[Any]:

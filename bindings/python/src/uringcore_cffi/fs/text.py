@@ -302,7 +302,7 @@ class TextFile(AsyncFile):
 
     # Writing
 
-    async def write(self, text: str, /) -> int:
+    async def write(self, text: Any, /) -> int:
         """Write ``text``, to the buffer first; return its length."""
         if not isinstance(text, str):
             kind = "None" if text is None else type(text).__name__
