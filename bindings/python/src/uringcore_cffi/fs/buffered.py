@@ -22,6 +22,7 @@ from uringcore_cffi.fs.raw import (
     AsyncFile,
     Descriptor,
     RawFile,
+    check_part,
     file_error,
     read_lines,
     to_bytes_view,
@@ -32,6 +33,7 @@ from uringcore_cffi.fs.raw import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_WHENCES = (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END, os.SEEK_DATA, os.SEEK_HOLE)
 _NO_ROOM = "write could not complete without blocking"
 
 
@@ -83,12 +85,10 @@ class BufferedFile(AsyncFile):
 
     def readable(self) -> bool:
         """Tell whether the file can be read."""
-        self._check_open()
         return False
 
     async def writable(self) -> bool:
         """Tell whether the file can be written."""
-        self._check_open()
         return False
 
     async def seekable(self) -> bool:
@@ -141,6 +141,8 @@ class BufferedFile(AsyncFile):
     async def seek(self, target: int, whence: int = os.SEEK_SET, /) -> int:
         """Move the position; return it. What was read ahead is kept if the new one is within."""
         d, turn = self._d, self._turn
+        if whence not in _WHENCES:
+            raise ValueError(f"whence value {whence} unsupported")
         if d.closed:
             raise ValueError("seek of closed file")
         if turn.taken:
@@ -164,11 +166,11 @@ class BufferedFile(AsyncFile):
 
     async def _seek(self, target: int, whence: int) -> int:
         d = self._d
-        if not 0 <= whence <= 2 and whence not in (os.SEEK_DATA, os.SEEK_HOLE):
-            raise ValueError(f"whence value {whence} unsupported")
         if not d.seekable:
             raise io.UnsupportedOperation("File or stream is not seekable.")
         target = operator.index(target)
+        if not -1 << 63 <= target < 1 << 63:
+            raise ValueError("cannot fit 'int' into an offset-sized integer")
         if self._pending:
             await self._flush()
         if whence == 1:
@@ -435,6 +437,7 @@ class BufferedFile(AsyncFile):
             raise ValueError("read of closed file")
         if not d.readable:
             raise io.UnsupportedOperation("read")
+        check_part(size, offset)
         if self._pending:
             await self.flush()
         return await d.pread(size, offset)
@@ -450,6 +453,7 @@ class BufferedFile(AsyncFile):
             raise ValueError("write to closed file")
         if not d.writable:
             raise io.UnsupportedOperation("write")
+        check_part(0, offset)
         if turn.taken:
             await turn.wait()
         turn.taken = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import operator
 import os
 import stat as stat_bits
 from typing import TYPE_CHECKING, Any, AnyStr, Generic
@@ -47,6 +48,19 @@ async def run(
             raise file_error(result, *named)
 
 
+def _name(path: Any, call: str, argument: str = "path", *, number: str = "") -> bytes:
+    """Return a path as the kernel takes it; what is none is refused as ``os`` does.
+
+    ``number`` is what else the function takes.
+    """
+    try:
+        return to_path(path)
+    except TypeError:
+        kinds = "string, bytes" + (", os.PathLike" + number if number else " or os.PathLike")
+        name = type(path).__name__
+        raise TypeError(f"{call}: {argument} should be {kinds}, not {name}") from None
+
+
 def _at(dir_fd: int | None) -> int:
     return _CURRENT if dir_fd is None else dir_fd
 
@@ -72,7 +86,7 @@ async def stat(
     if isinstance(path, int):
         name, at, flags = b"", path, files.AT_EMPTY_PATH
     else:
-        name, at = to_path(path), _at(dir_fd)
+        name, at = _name(path, "stat", number=" or integer"), _at(dir_fd)
     block = files.Block(files.STATX_BYTES)
     mask, pointer = files.STATX_BASIC_STATS, block.pointer
     await run(files.statx, at, name, flags, mask, pointer, named=(path,), memory=block)
@@ -86,7 +100,10 @@ async def lstat(path: Any, *, dir_fd: int | None = None) -> os.stat_result:
 
 async def statvfs(path: Any) -> os.statvfs_result:
     """Ask about the file system of a path or an open descriptor, as os.statvfs()."""
-    name, at = (b"", path) if isinstance(path, int) else (to_path(path), _CURRENT)
+    if isinstance(path, int):
+        name, at = b"", path
+    else:
+        name, at = _name(path, "statvfs", number=" or integer"), _CURRENT
     block = files.Block(names.STATVFS_BYTES)
     await run(names.statvfs, at, name, block.pointer, named=(path,), memory=block)
     return names.statvfs_result(block)
@@ -119,7 +136,7 @@ async def access(
 
 async def readlink(path: Any, *, dir_fd: int | None = None) -> Any:
     """Return what a symbolic link says, as os.readlink()."""
-    name = to_path(path)
+    name = _name(path, "readlink")
     block = files.Block(names.LINK_BYTES)
     at, count = _at(dir_fd), names.LINK_BYTES
     result = await run(names.readlink, at, name, block.pointer, count, named=(path,), memory=block)
@@ -139,7 +156,7 @@ async def rename(
     src: Any, dst: Any, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None
 ) -> None:
     """Give a file another name, as os.rename()."""
-    old, new = to_path(src), to_path(dst)
+    old, new = _name(src, "rename", "src"), _name(dst, "rename", "dst")
     await run(names.rename, _at(src_dir_fd), old, _at(dst_dir_fd), new, 0, named=(src, dst))
 
 
@@ -152,7 +169,7 @@ async def replace(
 
 async def unlink(path: Any, *, dir_fd: int | None = None) -> None:
     """Remove a name, as os.unlink()."""
-    await run(names.unlink, _at(dir_fd), to_path(path), 0, named=(path,))
+    await run(names.unlink, _at(dir_fd), _name(path, "unlink"), 0, named=(path,))
 
 
 async def remove(path: Any, *, dir_fd: int | None = None) -> None:
@@ -162,12 +179,13 @@ async def remove(path: Any, *, dir_fd: int | None = None) -> None:
 
 async def rmdir(path: Any, *, dir_fd: int | None = None) -> None:
     """Remove an empty directory, as os.rmdir()."""
-    await run(names.unlink, _at(dir_fd), to_path(path), names.AT_REMOVEDIR, named=(path,))
+    name = _name(path, "rmdir")
+    await run(names.unlink, _at(dir_fd), name, names.AT_REMOVEDIR, named=(path,))
 
 
 async def mkdir(path: Any, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
     """Make a directory, as os.mkdir()."""
-    name = to_path(path)
+    name, mode = _name(path, "mkdir"), operator.index(mode)
     late = _removing(os.rmdir, name, dir_fd)
     await run(names.mkdir, _at(dir_fd), name, mode, named=(path,), late=late)
 
@@ -176,9 +194,9 @@ async def symlink(
     src: Any, dst: Any, target_is_directory: bool = False, *, dir_fd: int | None = None
 ) -> None:
     """Make a symbolic link, as os.symlink()."""
-    name = to_path(dst)
+    target, name = _name(src, "symlink", "src"), _name(dst, "symlink", "dst")
     late = _removing(os.unlink, name, dir_fd)
-    await run(names.symlink, to_path(src), _at(dir_fd), name, named=(src, dst), late=late)
+    await run(names.symlink, target, _at(dir_fd), name, named=(src, dst), late=late)
 
 
 async def link(
@@ -193,7 +211,7 @@ async def link(
     # As there: a plain link(2), which follows nothing, unless more is asked for.
     is_plain = src_dir_fd is None and dst_dir_fd is None
     flags = _AT_SYMLINK_FOLLOW if follow_symlinks and not is_plain else 0
-    old, new = to_path(src), to_path(dst)
+    old, new = _name(src, "link", "src"), _name(dst, "link", "dst")
     late = _removing(os.unlink, new, dst_dir_fd)
     await run(
         names.link,
@@ -258,12 +276,13 @@ async def renames(old: Any, new: Any) -> None:
 # Directories
 
 
-async def _entries(path: Any) -> list[tuple[bytes, int, int]]:
+async def _entries(path: Any, call: str) -> list[tuple[bytes, int, int]]:
     if isinstance(path, int):
         # A description of its own: the caller's keeps its position.
         fd = await open_path(b".", _LIST_FLAGS, dir_fd=path, named=path)
     else:
-        fd = await open_path(path, _LIST_FLAGS)
+        name = _name(path, call, number=", integer or None")
+        fd = await open_path(name, _LIST_FLAGS, named=path)
     found: list[tuple[bytes, int, int]] = []
     block = files.Block(names.LIST_BYTES)
     pointer, count = block.pointer, names.LIST_BYTES
@@ -279,7 +298,7 @@ async def _entries(path: Any) -> list[tuple[bytes, int, int]]:
 async def listdir(path: Any = None) -> list[Any]:
     """Return the names in a directory, as os.listdir()."""
     path = "." if path is None else path
-    found = [name for name, _, _ in await _entries(path)]
+    found = [name for name, _, _ in await _entries(path, "listdir")]
     if not isinstance(path, int) and isinstance(os.fspath(path), bytes):
         return found
     return [os.fsdecode(name) for name in found]
@@ -404,9 +423,10 @@ async def scandir(path: Any = None) -> Scan:
     """Return the entries of a directory, as os.scandir(), all of them read already."""
     path = "." if path is None else path
     is_number = isinstance(path, int)
+    entries = await _entries(path, "scandir")
     folder = "." if is_number else os.fspath(path)
     found: list[DirEntry[Any]] = []
-    for raw_name, kind, inode in await _entries(path):
+    for raw_name, kind, inode in entries:
         name: Any = raw_name if isinstance(folder, bytes) else os.fsdecode(raw_name)
         where = name if is_number else os.path.join(folder, name)
         found.append(DirEntry(name, where, kind, inode, path if is_number else None))

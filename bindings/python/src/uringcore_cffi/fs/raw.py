@@ -69,6 +69,14 @@ def to_size(size: Any) -> int:
         ) from None
 
 
+def check_part(size: int, offset: int) -> None:
+    """Refuse a part of a file that cannot be, as os.pread() does."""
+    if operator.index(size) < 0:
+        raise ValueError("read length must be non-negative")
+    if operator.index(offset) < 0:
+        raise file_error(-errno.EINVAL)
+
+
 def to_bytes_view(data: Any) -> memoryview:
     """Return a view of the bytes of what is to be written."""
     try:
@@ -650,6 +658,8 @@ class RawFile(AsyncFile):
         """Make the file ``size`` bytes long, or end it at the position."""
         self._check_writable()
         size = self._d.tell() if size is None else operator.index(size)
+        if size >= 1 << 63:
+            raise OverflowError("Python int too large to convert to C long")
         await self._d.truncate(size)
         return size
 
@@ -671,12 +681,15 @@ class RawFile(AsyncFile):
     async def pread(self, size: int, offset: int, /) -> bytes | None:
         """Read up to ``size`` bytes at ``offset``; the position stays where it is."""
         self._check_readable()
+        check_part(size, offset)
         return await self._d.pread(size, offset)
 
     async def pwrite(self, data: Any, offset: int, /) -> int | None:
         """Write ``data`` at ``offset``; the position stays where it is."""
+        flat = to_bytes_view(data)
         self._check_writable()
-        return await self._d.pwrite(to_bytes_view(data), offset)
+        check_part(0, offset)
+        return await self._d.pwrite(flat, offset)
 
     async def fsync(self) -> None:
         """Have what was written survive a crash."""

@@ -66,6 +66,8 @@ class TextFile(AsyncFile):
         self._text = ""
         self._used = 0
         self._snapshot: Snapshot | None = None
+        # The built-in cannot tell its position in the midst of its iteration; readlines() is one.
+        self._is_telling = True
         self._ratio = 0.0  # bytes of a character, in the last chunk
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
@@ -298,7 +300,10 @@ class TextFile(AsyncFile):
     async def readlines(self, hint: int | None = -1, /) -> list[str]:
         """Read lines, of about ``hint`` characters together; all if it is not positive."""
         self._check_readable()
-        return await read_lines(self, hint)
+        self._is_telling = False
+        lines = await read_lines(self, hint)
+        self._is_telling = not lines or hint is None or hint <= 0 or sum(map(len, lines)) <= hint
+        return lines
 
     # Writing
 
@@ -368,6 +373,7 @@ class TextFile(AsyncFile):
             turn.give()
 
     async def _flush(self) -> None:
+        self._is_telling = True
         await self._write_waiting()
         await self._buffer._flush()
 
@@ -398,10 +404,15 @@ class TextFile(AsyncFile):
             await turn.wait()
         turn.taken = True
         try:
-            await self._flush()
-            return self._place()
+            return await self._tell()
         finally:
             turn.give()
+
+    async def _tell(self) -> int:
+        if not self._is_telling:
+            raise OSError("telling position disabled by next() call")
+        await self._flush()
+        return self._place()
 
     def _place(self) -> int:
         position = self._buffer._tell()
@@ -430,8 +441,7 @@ class TextFile(AsyncFile):
         if whence == os.SEEK_CUR:
             if cookie != 0:
                 raise io.UnsupportedOperation("can't do nonzero cur-relative seeks")
-            await self._flush()
-            cookie = self._place()
+            cookie = await self._tell()
         elif whence == os.SEEK_END:
             if cookie != 0:
                 raise io.UnsupportedOperation("can't do nonzero end-relative seeks")
