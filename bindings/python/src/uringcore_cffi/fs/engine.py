@@ -144,20 +144,37 @@ class Engine:
         ``late`` gets the result, to give back what was made. After ``deadline_ns`` the kernel
         ends it.
         """
-        cookie = self._next_cookie()
-        operation = Operation(cookie, memory, late)
-        self._pending[cookie] = operation  # before it is: an interrupt may keep the answer from us
         if not self._is_counting:
             self._count_turn()
         self.spent += 1
-        answer = submit(self._ring.handle, *arguments, cookie, self._ret_op)
-        if answer < 0:
-            self._refused(answer, operation, submit, arguments)
-        operation.name = self._ret_op[0]
-        if deadline_ns:
-            names.set_deadline(self._ring.handle, operation.name, deadline_ns)
-        self.look()
+        cookie = self._next_cookie()
+        operation = Operation(cookie, memory, late)
+        ret_op = self._ret_op
+        ret_op[0] = 0
+        self._pending[cookie] = operation  # before it is: an interrupt may keep the answer from us
+        try:
+            answer = submit(self._ring.handle, *arguments, cookie, ret_op)
+            if answer < 0:
+                self._refused(answer, operation, submit, arguments)
+            operation.name = ret_op[0]
+            if deadline_ns:
+                names.set_deadline(self._ring.handle, operation.name, deadline_ns)
+            self.look()
+        except BaseException:
+            operation.name = ret_op[0]
+            self._abandon(operation)
+            raise
         return operation
+
+    def _abandon(self, operation: Operation) -> None:
+        """Give up an operation that nobody will wait for."""
+        operation.abandoned = True
+        if operation.done:
+            operation.undo()
+        elif operation.name:
+            files.cancel(self._ring.handle, operation.name)
+        else:
+            self._pending.pop(operation.cookie, None)  # it was never submitted
 
     def _refused(
         self, answer: int, operation: Operation, submit: Callable[..., int], arguments: Any
@@ -167,7 +184,6 @@ class Engine:
             self._ring.enable()
             answer = submit(self._ring.handle, *arguments, operation.cookie, self._ret_op)
         if answer < 0:
-            del self._pending[operation.cookie]
             raise answer_error(answer, "the file ring")
 
     def look(self) -> None:
@@ -223,12 +239,24 @@ class Engine:
         A cancellation asks the kernel to end it, and is raised when the kernel has let go, not
         before. What was made by then is undone; ``operation.result`` tells how far it got.
         """
-        # Only what it said: the exception itself, raised again, makes CPython 3.9 to 3.11 crash in
-        # a later collection of garbage.
-        cancelled: tuple[Any, ...] | None = None
+        try:
+            cancelled = await self._wait_for(operation)
+        except BaseException:
+            self._abandon(operation)  # the coroutine is being closed: nobody will know
+            raise
+        if cancelled is not None:
+            operation.undo()
+            raise asyncio.CancelledError(*cancelled)
+        return operation.result
+
+    async def _wait_for(self, operation: Operation) -> tuple[Any, ...] | None:
+        """Wait for the record; return what a cancellation meanwhile said."""
+        # Not the exception itself: one that was kept and is raised again makes CPython 3.9 to 3.11
+        # crash in a later collection of garbage.
+        cancelled = None
+        loop = asyncio.get_running_loop()
         cookie = operation.cookie
         while not operation.done:
-            loop = asyncio.get_running_loop()
             waiter = self._waiters[cookie] = loop.create_future()
             try:
                 if not operation.done:  # an interrupt may have let it end meanwhile
@@ -236,16 +264,9 @@ class Engine:
             except asyncio.CancelledError as exc:
                 cancelled = exc.args
                 self.cancel(operation)
-            except BaseException:
-                operation.abandoned = True  # the coroutine is being closed: nobody will know
-                self.cancel(operation)
-                raise
             finally:
                 self._waiters.pop(cookie, None)
-        if cancelled is not None:
-            operation.undo()
-            raise asyncio.CancelledError(*cancelled)
-        return operation.result
+        return cancelled
 
     def cancel(self, operation: Operation) -> None:
         """Ask for an operation to end early."""
