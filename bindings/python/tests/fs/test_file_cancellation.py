@@ -6,6 +6,7 @@ import asyncio
 import os
 
 import pytest
+from garbage import collect
 from leaks import open_descriptors
 from patience import PATIENCE
 from slow_files import backend, cancelled, pipes, waiting
@@ -232,11 +233,12 @@ def test_a_loop_that_ends_while_files_wait_leaves_nothing():
             files = [await fs.open(reader, "rb", 0) for reader, _ in numbers]
             await waiting(*(file.read(1) for file in files))
 
-        with pytest.warns(ResourceWarning):
+        def end():
             uringcore_cffi.run(leave())
-            import gc
+            collect()
 
-            gc.collect()
+        with pytest.warns(ResourceWarning):
+            end()
 
 
 def test_cancelled_again_and_again_it_still_waits_for_the_kernel(run):

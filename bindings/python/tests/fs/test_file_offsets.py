@@ -138,8 +138,9 @@ def test_room_is_taken_before_it_is_written(run, tmp_path):
             try:
                 await file.fallocate(0, 100_000)
             except OSError as error:
-                assert error.errno == errno.EOPNOTSUPP
-                pytest.skip("this file system cannot")
+                if error.errno == errno.EOPNOTSUPP:
+                    pytest.skip("this file system cannot")
+                raise
             with pytest.raises(OSError, match="Invalid argument"):
                 await file.fallocate(0, 0)
             with pytest.raises(OSError, match="Invalid argument"):
@@ -246,8 +247,9 @@ def test_a_file_past_the_page_cache_takes_aligned_memory_only(run, tmp_path):
         try:
             file = await fs.open(path, "rb", 0, opener=direct)
         except OSError as error:
-            assert error.errno == errno.EINVAL
-            pytest.skip("this file system has no direct access")
+            if error.errno == errno.EINVAL:
+                pytest.skip("this file system has no direct access")
+            raise
         async with file:
             page = mmap.mmap(-1, 4096)
             assert await file.readinto(page) == 4096

@@ -1,4 +1,4 @@
-"""open(): what may be asked for, what comes of it, and what is refused as the built-in refuses it."""
+"""open(): what may be asked for, what comes of it, and what is refused, all as of the built-in."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ class Path:
     def __init__(self, path) -> None:
         self._path = path
 
+    def __repr__(self) -> str:
+        return f"Path({self._path!r})"
+
     def __fspath__(self):
         return self._path
 
@@ -41,6 +44,14 @@ async def outcome_of_ours(folder, arguments):
             return "opened", file.mode, file.name, hasattr(file, "encoding")
     except Exception as error:
         return failure(error, folder)
+
+
+def _no_number(path, flags):
+    return -1
+
+
+def _text(path, flags):
+    return "text"
 
 
 OPENINGS = [
@@ -70,7 +81,6 @@ OPENINGS = [
     {"file": 1.5},
     {"file": Path(None)},
     {"file": -1},
-    {"file": 1 << 40},
     {"file": "there", "mode": ""},
     {"file": "there", "mode": "rw"},
     {"file": "there", "mode": "q"},
@@ -95,24 +105,32 @@ OPENINGS = [
     {"file": "there", "encoding": "utf-8", "errors": 7},
     {"file": "there", "encoding": "hex"},
     {"file": "there", "closefd": False},
-    {"file": "there", "opener": lambda path, flags: -1},
-    {"file": "there", "opener": lambda path, flags: "no number"},
+    {"file": "there", "opener": _no_number},
+    {"file": "there", "opener": _text},
     {"file": "there", "opener": 7},
 ]
 
 
-@pytest.mark.parametrize("arguments", OPENINGS, ids=repr)
+@pytest.mark.parametrize("arguments", OPENINGS, ids=str)
 def test_open_opens_and_refuses_what_the_built_in_one_does(run, tmp_path, monkeypatch, arguments):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there").write_bytes(b"text\n")
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "dangling").symlink_to("nowhere")
-    before = open_descriptors()
     expected = outcome_of_built_in(tmp_path, arguments)
-    got = run(outcome_of_ours(tmp_path, arguments))
+
+    async def twice():
+        """What is made once for a loop is made by the first."""
+        first = await outcome_of_ours(tmp_path, arguments)
+        before = open_descriptors()
+        if "x" not in str(arguments.get("mode")):
+            assert await outcome_of_ours(tmp_path, arguments) == first
+        assert open_descriptors() == before
+        return first
+
+    got = run(twice())
     assert got == expected
     assert not set(tmp_path.iterdir()) - {tmp_path / n for n in ("there", "loop", "dangling")}
-    assert len(open_descriptors()) <= len(before) + 4  # the loop's own, made on the first use
 
 
 def test_lines_cannot_be_buffered_in_binary_mode_and_that_is_a_warning(run, tmp_path):

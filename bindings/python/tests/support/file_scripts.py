@@ -82,6 +82,20 @@ class Player:
         outcomes.append(self._on_disk())
         return outcomes
 
+    async def calls(self, path: Path, opening: dict[str, Any], calls: Any) -> list[Any]:
+        """Say what calls on a file came to; what is no name is called itself, in between."""
+        file = await settle(self._opener(path, **opening))
+        try:
+            outcomes = []
+            for name, arguments in calls:
+                if callable(name):
+                    name()
+                else:
+                    outcomes.append(await self._outcome(file, name, arguments))
+            return outcomes
+        finally:
+            await self._outcome(file, "close", ())
+
     def _on_disk(self) -> tuple[str, Any]:
         return CONTENT, self._path.read_bytes() if self._path.exists() else None
 
