@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 
 import pytest
@@ -254,3 +255,40 @@ def test_cancelled_again_and_again_it_still_waits_for_the_kernel(run):
                 assert await soon(file.read(1)) == b"x"
 
     run(stubborn())
+
+
+@pytest.mark.parametrize("buffering", [0, -1])
+def test_a_deadline_ends_each_operation_that_takes_longer_and_loses_nothing(run, buffering):
+    async def wait():
+        with pipes() as [(reader, writer)]:
+            opening = fs.open(reader, "rb", buffering, closefd=False, deadline=0.02)
+            async with opening as file:
+                for number in (b"1", b"2"):
+                    with pytest.raises(TimeoutError) as caught:
+                        await soon(file.read(1))
+                    assert caught.value.errno == errno.ETIMEDOUT
+                    os.write(writer, number)
+                    assert await soon(file.read(1)) == number
+
+    run(wait())
+
+
+@pytest.mark.parametrize("deadline", [0, -1, "1"])
+def test_a_deadline_is_a_number_of_seconds_above_0(run, tmp_path, deadline):
+    async def refused():
+        with pytest.raises((ValueError, TypeError)):
+            await fs.open(tmp_path / "file", "w", deadline=deadline)
+        assert not (tmp_path / "file").exists()
+
+    run(refused())
+
+
+def test_a_deadline_that_is_kept_changes_nothing(run, tmp_path):
+    async def work():
+        async with fs.open(tmp_path / "file", "w+b", deadline=PATIENCE) as file:
+            await file.write(b"x" * 100_000)
+            await file.fsync()
+            await file.seek(0)
+            assert await file.read() == b"x" * 100_000
+
+    run(work())

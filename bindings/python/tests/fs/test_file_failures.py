@@ -66,11 +66,8 @@ SIZE_LIMIT = 10_000
 
 
 @pytest.mark.parametrize("buffering", [0, -1])
-def test_a_file_that_may_not_grow_is_told_as_by_the_built_in(
-    any_loop, tmp_path, fork, buffering, monkeypatch
-):
+def test_a_file_that_may_not_grow_is_told_as_by_the_built_in(tmp_path, fork, buffering):
     """The part that fits is written."""
-    del any_loop  # the child has its own
 
     def limited():
         import uringcore_cffi
@@ -128,11 +125,13 @@ def test_a_disk_that_becomes_full_keeps_what_was_told_to_be_written(tmp_path, fo
         async def write():
             written = 0
             async with fs.open(folder / "file", "wb", 0) as file:
-                with pytest.raises(OSError, match="No space left on device") as caught:
-                    while True:
+                while written < 2 << 20:
+                    try:
                         written += await file.write(b"%07d\n" % (written // 8) * 512)
-                        assert written < 2 << 20
-                assert caught.value.errno == errno.ENOSPC
+                    except OSError as error:
+                        refused_with = error.errno
+                        break
+                assert refused_with == errno.ENOSPC
                 assert await file.tell() == written
             data = (folder / "file").read_bytes()
             assert len(data) == written
@@ -220,9 +219,13 @@ def test_no_descriptor_left_is_told_by_open(tmp_path, fork):
         async def open_all():
             files = [await fs.open(tmp_path / "first", "w")]
             resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
-            with pytest.raises(OSError, match="Too many open files") as caught:
+
+            async def open_on():
                 for number in range(50):
-                    files.append(await fs.open(tmp_path / str(number), "w"))
+                    files.append(await fs.open(tmp_path / str(number), "w"))  # noqa: PERF401
+
+            with pytest.raises(OSError, match="Too many open files") as caught:
+                await open_on()
             assert caught.value.errno == errno.EMFILE
             assert str(caught.value.filename).startswith(str(tmp_path))
             for file in files:

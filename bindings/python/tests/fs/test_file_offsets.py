@@ -240,12 +240,9 @@ def test_a_file_past_the_page_cache_takes_aligned_memory_only(run, tmp_path):
     path = tmp_path / "file"
     path.write_bytes(os.urandom(1 << 16))
 
-    def direct(name, flags):
-        return os.open(name, flags | os.O_DIRECT)
-
     async def read():
         try:
-            file = await fs.open(path, "rb", 0, opener=direct)
+            file = await fs.open(path, "rb", 0, direct=True)
         except OSError as error:
             if error.errno == errno.EINVAL:
                 pytest.skip("this file system has no direct access")
@@ -257,5 +254,16 @@ def test_a_file_past_the_page_cache_takes_aligned_memory_only(run, tmp_path):
             page.close()
             await file.seek(4096)
             assert await file.read(4096) == path.read_bytes()[4096:8192]
+            assert await file.pread(8192, 8192) == path.read_bytes()[8192:16384]
+            with pytest.raises(OSError, match="Invalid argument"):
+                await file.pread(4096, 1)
 
     run(read())
+
+
+def test_direct_access_and_a_buffer_exclude_each_other(run, path):
+    async def refused():
+        with pytest.raises(ValueError, match="direct"):
+            await fs.open(path, "rb", direct=True)
+
+    run(refused())
