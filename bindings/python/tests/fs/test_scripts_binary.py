@@ -33,6 +33,7 @@ def call(name: str, *arguments):
 _SIZES = st.one_of(st.none(), st.just(-1), SMALL, st.just(9000))
 _WHENCES = st.integers(0, 2)
 
+SEEKABLE = call("seekable")
 COMMON = (
     call("read", _SIZES),
     call("read"),
@@ -47,7 +48,7 @@ COMMON = (
     call("writelines", lines.map(tuple)),
     call("truncate", st.one_of(st.none(), st.integers(-1, 50))),
     call("flush"),
-    call("seekable"),
+    SEEKABLE,
     call("writable"),
     call("isatty"),
 )
@@ -75,7 +76,8 @@ def scripts(buffering, *names):
 
 
 BUFFERED_CALLS = (*COMMON, call("read1", st.one_of(st.just(-1), SMALL)))
-RAW_CALLS = (*COMMON, call("readall"))
+# seekable() of the built-in remembers whether the first seek() failed, for whatever reason
+RAW_CALLS = (*(each for each in COMMON if each is not SEEKABLE), call("readall"))
 
 
 @pytest.mark.timeout(300)

@@ -86,7 +86,11 @@ def scripts(draw, *names):
     opening = draw(openings)
     known = draw(st.one_of(st.none(), text))
     content = None if known is None else known.encode(opening.encoding, "ignore")
-    return Script(content, opening, draw(calls(*names)))
+    chosen = draw(calls(*names))
+    if not set(opening.mode) & {"r", "+"}:
+        # the built-in's tell() is out of order for good when its readlines() has failed
+        chosen = tuple(each for each in chosen if each[0] != "readlines")
+    return Script(content, opening, chosen)
 
 
 @pytest.mark.timeout(300)
