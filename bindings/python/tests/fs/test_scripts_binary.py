@@ -53,7 +53,6 @@ COMMON = (
     call("isatty"),
 )
 RARE = (
-    call("close"),
     call("write", st.sampled_from(["text", None, 7])),
     call("seek", st.sampled_from(["0", 1.5, 1 << 70])),
     call("seek", st.just(0), st.sampled_from([5, -1, "1"])),
@@ -63,10 +62,18 @@ RARE = (
 
 
 def calls(*names):
-    """Make lists of calls, with something rare now and then."""
+    """Make lists of calls, with something rare now and then, and at the end what is closed is used.
+
+    Which of two errors is told, that of the call or that of the closed file, is nobody's promise.
+    """
     usual = st.one_of(*names)
     either = st.integers(0, 19).flatmap(lambda dice: st.one_of(*RARE) if dice == 0 else usual)
-    return st.lists(either, max_size=12).map(tuple)
+    closed = st.lists(usual, max_size=4).map(lambda some: [("close", ()), *some])
+    return st.builds(
+        lambda some, more: (*some, *more),
+        st.lists(either, max_size=12),
+        st.one_of(st.just([]), st.just([]), closed),
+    )
 
 
 def scripts(buffering, *names):

@@ -50,7 +50,6 @@ WRITING = (
     call("flush"),
 )
 RARE = (
-    call("close"),
     call("truncate", st.one_of(st.none(), SMALL)),
     call("write", st.sampled_from([b"bytes", None, 7])),
     call("writelines", st.just((b"bytes",))),
@@ -64,10 +63,18 @@ RARE = (
 
 
 def calls(*names):
-    """Make lists of calls, with something rare now and then."""
+    """Make lists of calls, with something rare now and then, and at the end what is closed is used.
+
+    Which of two errors is told, that of the call or that of the closed file, is nobody's promise.
+    """
     usual = st.one_of(*names)
     either = st.integers(0, 19).flatmap(lambda dice: st.one_of(*RARE) if dice == 0 else usual)
-    return st.lists(either, max_size=12).map(tuple)
+    closed = st.lists(usual, max_size=4).map(lambda some: [("close", ()), *some])
+    return st.builds(
+        lambda some, more: (*some, *more),
+        st.lists(either, max_size=12),
+        st.one_of(st.just([]), st.just([]), closed),
+    )
 
 
 openings = st.builds(
