@@ -119,7 +119,7 @@ class Ticks:
 @pytest.mark.parametrize(
     ("size", "most"), [(10, 1000), (4096, 1000), (1 << 20, 50)], ids=["10", "4k", "1m"]
 )
-@pytest.mark.parametrize("what", ["read", "pread", "write"])
+@pytest.mark.parametrize("what", ["read", "pread", "write", "read_many"])
 def test_others_run_while_a_task_works_on_cached_data(run, tmp_path, what, size, most):
     """``most`` is how often it may take without a pause: less, the more it takes."""
     path = tmp_path / "file"
@@ -130,7 +130,9 @@ def test_others_run_while_a_task_works_on_cached_data(run, tmp_path, what, size,
     async def work():
         async with fs.open(path, "r+b", 0) as file:
             for _ in range(count):
-                if what == "pread":
+                if what == "read_many":
+                    await fs.read_many([(file, 0, size)])
+                elif what == "pread":
                     await file.pread(size, 0)
                 else:
                     await file.seek(0)
