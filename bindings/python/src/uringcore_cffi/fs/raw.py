@@ -255,9 +255,23 @@ class Descriptor:
 
     async def _read_pieces(self, count: int, offset: int) -> bytes | None:
         """Read more than one operation may move."""
+        if self.align > 1:
+            return await self._read_aligned_pieces(count, offset)
         whole = bytearray(count)
         done = await self._transfer(files.read, files.pin_writable(whole), count, offset)
         return None if done is None else bytes(memoryview(whole)[:done])
+
+    async def _read_aligned_pieces(self, count: int, offset: int) -> bytes | None:
+        pieces: list[bytes] = []
+        for at in range(0, count, PIECE_MAX):
+            wanted = min(count - at, PIECE_MAX)
+            data = await self.pread(wanted, offset + at)
+            if data is None and not pieces:
+                return None
+            pieces.append(data or b"")
+            if len(pieces[-1]) < wanted:
+                break
+        return b"".join(pieces)
 
     async def _read_stream(self, count: int) -> bytes | None:
         """Read where the stream stands; what came for a cancelled reader is the next one's."""
@@ -370,6 +384,7 @@ class Descriptor:
         if self.seekable and self.is_regular:
             expected = max(os.fstat(self.fd).st_size - self._offset(), 0)
         wanted = expected + 1 if expected else self.blksize
+        wanted += -wanted % self.align
         while True:
             data = await self.read(max(wanted, 4096))
             if not data:
