@@ -142,7 +142,7 @@ class BufferedFile(AsyncFile):
         """Move the position; return it. What was read ahead is kept if the new one is within."""
         d, turn = self._d, self._turn
         if whence not in _WHENCES:
-            raise ValueError(f"whence value {whence} unsupported")
+            raise ValueError(f"whence value {operator.index(whence)} unsupported")
         if d.closed:
             raise ValueError("seek of closed file")
         if turn.taken:
