@@ -45,6 +45,8 @@ _STATX: Final = struct.Struct("=IIQIIIH2xQQQQ" + "qI4x" * 4 + "IIII")
 _BYTES_STAY = sys.implementation.name == "cpython"
 # PyPy lets a bytearray be resized, which moves it, while others have its address.
 MEMORY_MOVES: Final = sys.implementation.name == "pypy"
+# PyPy makes st_atime_ns and its kin of these.
+_NANOSECONDS_APART = hasattr(os.stat_result, "nsec_atime")
 _allocate = ffi.new_allocator(should_clear_after_alloc=False)
 
 
@@ -136,21 +138,17 @@ def stat_result(block: Block) -> os.stat_result:
     ) = _STATX.unpack(block.view[: _STATX.size])
     atime, atime_ns, _, _, ctime, ctime_ns, mtime, mtime_ns = times
     dev = os.makedev(dev_major, dev_minor)
-    return os.stat_result(
-        (mode, ino, dev, nlink, uid, gid, size, atime, mtime, ctime),
-        {
-            "st_atime": atime + 1e-9 * atime_ns,
-            "st_mtime": mtime + 1e-9 * mtime_ns,
-            "st_ctime": ctime + 1e-9 * ctime_ns,
-            "st_atime_ns": atime * 1_000_000_000 + atime_ns,
-            "st_mtime_ns": mtime * 1_000_000_000 + mtime_ns,
-            "st_ctime_ns": ctime * 1_000_000_000 + ctime_ns,
-            # what PyPy makes the three above of
-            "nsec_atime": atime_ns,
-            "nsec_mtime": mtime_ns,
-            "nsec_ctime": ctime_ns,
-            "st_blksize": blksize,
-            "st_blocks": blocks,
-            "st_rdev": os.makedev(rdev_major, rdev_minor),
-        },
-    )
+    names = {
+        "st_atime": atime + 1e-9 * atime_ns,
+        "st_mtime": mtime + 1e-9 * mtime_ns,
+        "st_ctime": ctime + 1e-9 * ctime_ns,
+        "st_atime_ns": atime * 1_000_000_000 + atime_ns,
+        "st_mtime_ns": mtime * 1_000_000_000 + mtime_ns,
+        "st_ctime_ns": ctime * 1_000_000_000 + ctime_ns,
+        "st_blksize": blksize,
+        "st_blocks": blocks,
+        "st_rdev": os.makedev(rdev_major, rdev_minor),
+    }
+    if _NANOSECONDS_APART:
+        names.update(nsec_atime=atime_ns, nsec_mtime=mtime_ns, nsec_ctime=ctime_ns)
+    return os.stat_result((mode, ino, dev, nlink, uid, gid, size, atime, mtime, ctime), names)
