@@ -28,7 +28,10 @@ def test_a_lease_outlives_the_turn(ring, pair):
     leases = []
     for number in range(10):
         pair[1].sendall(bytes([number]) * 1000)
-        leases.append(one(ring).keep())
+        event = one(ring)
+        leases.append(event.keep())
+        with pytest.raises(ValueError, match="kept already"):
+            event.keep()
     assert all(isinstance(lease, Lease) for lease in leases)
     for number, lease in enumerate(leases):
         assert bytes(lease.view) == bytes([number]) * 1000

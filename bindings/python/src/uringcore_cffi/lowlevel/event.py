@@ -66,6 +66,7 @@ class Event:
 
     __slots__ = (
         "_bits",
+        "_is_kept",
         "_offset",
         "_position",
         "_ring",
@@ -97,6 +98,7 @@ class Event:
         self._turn = ring._turns
         self._position = position
         self._settled = False
+        self._is_kept = False
 
     @property
     def flags(self) -> EventFlag:
@@ -134,6 +136,9 @@ class Event:
         self.check()
         if self._bits & events.PAYLOAD and self.result:
             self._check_current()
+            if self._is_kept:
+                raise ValueError("the payload is kept already: use that lease, or slices of it")
+            self._is_kept = True
             return self._ring._keep(self._position, self._offset, self.result)
         return Lease(self.data())
 

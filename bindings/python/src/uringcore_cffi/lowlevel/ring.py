@@ -102,9 +102,9 @@ class Ring(NameMethods):
         """
         ring = self._ring
         self._check_open("uc_ring_wait")
-        count = ring.last_count()  # before anything else: raises in the wrong thread or process
+        ring.last_count()  # before anything is touched: raises in the wrong thread or process
         if not self._batch:
-            self._batch = self._take(count, timeout)
+            self._batch = self._take(timeout)
         ring.taken()
         for event in self._batch:
             event._settle()
@@ -112,7 +112,7 @@ class Ring(NameMethods):
         self._batch = []
         return events
 
-    def _take(self, count: int, timeout: float | None) -> list[Event]:
+    def _take(self, timeout: float | None) -> list[Event]:
         """Take a batch of records, without side effects: it may be done again."""
         ring = self._ring
         records = ring.recover()  # an interrupt may have come between taking and keeping
@@ -138,7 +138,7 @@ class Ring(NameMethods):
         leases.thread = threading.get_ident()
         lease = leases.keep(ring.buffer_name(position), offset, count)
         if lease is None:
-            raise ValueError("the payload was kept already, and given back: keep() is for once")
+            raise ValueError("the payload was taken back by the ring")
         return lease
 
     def _settle_leases(self, wait_ns: int) -> int:
@@ -276,7 +276,7 @@ class Ring(NameMethods):
             stats = ring.settle(self._drop)
         except ChildProcessError:
             raise
-        except OSError:
+        except (OSError, MemoryError):
             return True  # too much to move to this thread, or io_uring is refused by now
         return bool(stats.attached or stats.in_flight)
 
@@ -287,6 +287,8 @@ class Ring(NameMethods):
     def _drop_event(self, event: Event) -> None:
         """Do what an event means that nobody will see; what it has opened is closed."""
         event._settle()
+        if not event._is_for_caller():
+            return
         operation = event.operation
         if event.fd is not None:
             drop(event.kind, event.result)
