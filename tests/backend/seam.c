@@ -1,8 +1,13 @@
 #include "seam.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include "uring/uring.h"
 
 void seam_open(struct backend *b, const struct uci_backend_table *table, uint64_t features_off)
 {
@@ -211,4 +216,167 @@ void what_goes_on_by_itself_does_not_keep_others_waiting(void **state)
     }
     assert_true(received);
     seam_close(&b);
+}
+
+/* Opening runs on a worker, on io_uring too. */
+static void call_opens(struct backend *b)
+{
+    if (b->table == &uci_backend_uring)
+        uci_uring_of(b->it)->called |= UINT64_C(1) << UCI_OP_OPENAT;
+}
+
+/* Opening one end of a FIFO hangs until somebody opens the other. */
+static struct uci_operation open_fifo(char path[64])
+{
+    static int count;
+
+    snprintf(path, 64, "%s/uc-fifo-%d-%d", P_tmpdir, (int)getpid(), count++);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    return (struct uci_operation){
+        .op = UCI_OP_OPENAT,
+        .fd = AT_FDCWD,
+        .address = (uint64_t)(uintptr_t)path,
+        .flags = O_RDONLY,
+        .user_data = 1,
+    };
+}
+
+/* Return: the other end, once somebody waits at this one. */
+static int open_other_end(const char *path)
+{
+    uint64_t until = uct_now_ms() + uct_deadline_ms();
+    int fd = -1;
+
+    while (fd < 0 && uct_now_ms() < until)
+        fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+void what_hangs_in_a_worker_is_not_cancelled_and_ends_as_it_may(void **state)
+{
+    struct uci_operation nop = {.op = UCI_OP_NOP, .fd = -1, .user_data = 2};
+    struct uci_operation opening;
+    struct uci_completion c;
+    struct backend b;
+    char path[64];
+    int other;
+
+    seam_open(&b, *state, 0);
+    call_opens(&b);
+    opening = open_fifo(path);
+    seam_submit(&b, &opening);
+    assert_int_equal(b.table->enter(b.it, false, 0), 0);
+    /* It may not have been started yet; the other end cannot be opened before it is. */
+    other = open_other_end(path);
+    seam_cancel(&b, 1);
+    seam_submit(&b, &nop);
+    for (int i = 0; i < 3; i++) {
+        c = seam_next(&b);
+        if (c.user_data != 1)
+            continue;
+        assert_true(c.result >= 0);
+        close(c.result);
+    }
+    close(other);
+    unlink(path);
+    seam_close(&b);
+}
+
+void a_backend_is_freed_while_a_worker_hangs(void **state)
+{
+    int fds = uct_count_fds(), other;
+    uint64_t until = uct_now_ms() + uct_deadline_ms();
+    struct uci_operation opening;
+    struct uci_completion c;
+    struct backend b;
+    static char path[64]; /* whoever hangs may still read it */
+    bool hangs;
+
+    seam_open(&b, *state, 0);
+    call_opens(&b);
+    opening = open_fifo(path);
+    seam_submit(&b, &opening);
+    assert_int_equal(b.table->enter(b.it, false, 0), 0);
+    while (uct_count_threads() == 1)
+        ;
+    b.table->stop(b.it);
+    hangs = !b.table->is_stopped(b.it, 1000000);
+    if (!hangs) /* it had not been started */
+        assert_int_equal(b.table->reap(b.it, &c, 1), 1);
+    seam_close(&b);
+    other = hangs ? open_other_end(path) : -1;
+    /* A thread that was joined may still be counted for a moment. */
+    while (uct_count_threads() > 1)
+        assert_true(uct_now_ms() < until);
+    if (hangs)
+        close(other);
+    assert_int_equal(uct_count_fds(), fds);
+    unlink(path);
+}
+
+void what_workers_have_done_is_taken_one_by_one(void **state)
+{
+    struct uci_operation asking = {.op = UCI_OP_READLINKAT, .fd = AT_FDCWD, .length = 64};
+    char text[20][64];
+    struct uci_completion c;
+    struct backend b;
+
+    seam_open(&b, *state, 0);
+    asking.address = (uint64_t)(uintptr_t)"/proc/self/exe";
+    for (int round = 0; round < 10; round++) {
+        uint32_t seen = 0;
+
+        for (uint32_t i = 0; i < 20; i++) {
+            asking.user_data = i + 1;
+            asking.offset = (uint64_t)(uintptr_t)text[i];
+            seam_submit(&b, &asking);
+        }
+        for (uint32_t i = 0; i < 20; i++) {
+            c = seam_next(&b);
+            assert_true(c.result > 0);
+            assert_int_equal(c.flags, 0);
+            assert_in_range(c.user_data, 1, 20);
+            assert_false(seen & 1u << c.user_data);
+            seen |= 1u << c.user_data;
+        }
+        assert_int_equal(b.table->reap(b.it, &c, 1), 0);
+    }
+    seam_close(&b);
+}
+
+void seam_stop_calls(const struct uci_backend_table *table, uint64_t features_off)
+{
+    struct uci_operation asking = {.op = UCI_OP_READLINKAT, .fd = AT_FDCWD, .length = 64};
+    char text[64][64];
+    uint64_t until = uct_now_ms() + uct_deadline_ms();
+    struct uci_completion c[64];
+    struct backend b;
+    uint32_t n = 0;
+
+    seam_open(&b, table, features_off);
+    asking.address = (uint64_t)(uintptr_t)"/proc/self/exe";
+    for (uint32_t i = 0; i < 60; i++) {
+        asking.user_data = i + 1;
+        asking.offset = (uint64_t)(uintptr_t)text[i];
+        seam_submit(&b, &asking);
+        if (i == 40)
+            assert_int_equal(b.table->enter(b.it, false, 0), 0);
+    }
+    b.table->stop(b.it);
+    while (!b.table->is_stopped(b.it, SECOND_NS))
+        assert_true(uct_now_ms() < until);
+    while (n < 60) {
+        uint32_t more = b.table->reap(b.it, c + n, 7);
+
+        assert_in_range(more, 1, 7);
+        n += more;
+    }
+    assert_int_equal(b.table->reap(b.it, c, 64), 0);
+    seam_close(&b);
+}
+
+void what_was_called_and_is_stopped_ends_once(void **state)
+{
+    seam_stop_calls(*state, 0);
 }

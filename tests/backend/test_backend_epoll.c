@@ -234,94 +234,6 @@ static void timers_end_in_the_order_of_their_times(void **state)
     seam_close(&b);
 }
 
-/* Opening one end of a FIFO hangs until somebody opens the other. */
-static struct uci_operation open_fifo(char path[64])
-{
-    static int count;
-
-    snprintf(path, 64, "%s/uc-fifo-%d-%d", P_tmpdir, (int)getpid(), count++);
-    assert_int_equal(mkfifo(path, 0600), 0);
-    return (struct uci_operation){
-        .op = UCI_OP_OPENAT,
-        .fd = AT_FDCWD,
-        .address = (uint64_t)(uintptr_t)path,
-        .flags = O_RDONLY,
-        .user_data = 1,
-    };
-}
-
-/* Return: the other end, once somebody waits at this one. */
-static int open_other_end(const char *path)
-{
-    uint64_t until = uct_now_ms() + uct_deadline_ms();
-    int fd = -1;
-
-    while (fd < 0 && uct_now_ms() < until)
-        fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-    assert_true(fd >= 0);
-    return fd;
-}
-
-static void what_hangs_in_a_worker_is_not_cancelled_and_ends_as_it_may(void **state)
-{
-    struct uci_operation nop = {.op = UCI_OP_NOP, .fd = -1, .user_data = 2};
-    struct uci_operation opening;
-    struct uci_completion c;
-    struct backend b;
-    char path[64];
-    int other;
-
-    seam_open(&b, *state, 0);
-    opening = open_fifo(path);
-    seam_submit(&b, &opening);
-    assert_int_equal(b.table->enter(b.it, false, 0), 0);
-    /* It may not have been started yet; the other end cannot be opened before it is. */
-    other = open_other_end(path);
-    seam_cancel(&b, 1);
-    seam_submit(&b, &nop);
-    for (int i = 0; i < 3; i++) {
-        c = seam_next(&b);
-        if (c.user_data != 1)
-            continue;
-        assert_true(c.result >= 0);
-        close(c.result);
-    }
-    close(other);
-    unlink(path);
-    seam_close(&b);
-}
-
-static void a_backend_is_freed_while_a_worker_hangs(void **state)
-{
-    int fds = uct_count_fds(), other;
-    uint64_t until = uct_now_ms() + uct_deadline_ms();
-    struct uci_operation opening;
-    struct uci_completion c;
-    struct backend b;
-    static char path[64]; /* whoever hangs may still read it */
-    bool hangs;
-
-    seam_open(&b, *state, 0);
-    opening = open_fifo(path);
-    seam_submit(&b, &opening);
-    assert_int_equal(b.table->enter(b.it, false, 0), 0);
-    while (uct_count_threads() == 1)
-        ;
-    b.table->stop(b.it);
-    hangs = !b.table->is_stopped(b.it, 1000000);
-    if (!hangs) /* it had not been started */
-        assert_int_equal(b.table->reap(b.it, &c, 1), 1);
-    seam_close(&b);
-    other = hangs ? open_other_end(path) : -1;
-    /* A thread that was joined may still be counted for a moment. */
-    while (uct_count_threads() > 1)
-        assert_true(uct_now_ms() < until);
-    if (hangs)
-        close(other);
-    assert_int_equal(uct_count_fds(), fds);
-    unlink(path);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,6 +241,10 @@ int main(void)
         SEAM_TEST(pieces_come_one_buffer_at_a_time_however_few_are_taken, uci_backend_epoll),
         SEAM_TEST(without_a_buffer_no_byte_is_taken, uci_backend_epoll),
         SEAM_TEST(what_goes_on_by_itself_does_not_keep_others_waiting, uci_backend_epoll),
+        SEAM_TEST(what_hangs_in_a_worker_is_not_cancelled_and_ends_as_it_may, uci_backend_epoll),
+        SEAM_TEST(a_backend_is_freed_while_a_worker_hangs, uci_backend_epoll),
+        SEAM_TEST(what_workers_have_done_is_taken_one_by_one, uci_backend_epoll),
+        SEAM_TEST(what_was_called_and_is_stopped_ends_once, uci_backend_epoll),
         SEAM_TEST(what_is_stopped_tells_how_it_ended, uci_backend_epoll),
         SEAM_TEST(a_number_that_comes_again_is_another_file, uci_backend_epoll),
         SEAM_TEST(a_set_that_cannot_be_made_anew_goes_on, uci_backend_epoll),
@@ -336,8 +252,6 @@ int main(void)
         SEAM_TEST(nothing_blocks_on_a_blocking_listener, uci_backend_epoll),
         SEAM_TEST(a_high_number_is_as_good_as_any, uci_backend_epoll),
         SEAM_TEST(timers_end_in_the_order_of_their_times, uci_backend_epoll),
-        SEAM_TEST(what_hangs_in_a_worker_is_not_cancelled_and_ends_as_it_may, uci_backend_epoll),
-        SEAM_TEST(a_backend_is_freed_while_a_worker_hangs, uci_backend_epoll),
     };
 
     return cmocka_run_group_tests_name("epoll", tests, NULL, NULL);
