@@ -131,7 +131,26 @@ def check_copy_file(program: str) -> None:
         check(digest(odd) == before, "a refused copy changed the source")
 
 
-CHECKS = {"copy_file": check_copy_file, "echo_server": check_echo_server}
+def check_read_many(program: str) -> None:
+    """Each offset's line is printed in order; what cannot be read is told."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name, "lines")
+        lines = [f"line {number}" for number in range(5000)]
+        path.write_text("\n".join(lines), encoding="ascii")
+        offsets = [sum(len(line) + 1 for line in lines[:at]) for at in range(0, 5000, 50)]
+        result = run(program, path, *reversed(offsets), 1 << 40)
+        check(result.returncode == 0, f"{result.returncode}: {result.stderr}")
+        expected = [*reversed(lines[::50]), ""]
+        check(result.stdout.split("\n")[:-1] == expected, f"other lines: {result.stdout[:100]!r}")
+        for arguments in ((path,), (name, 0), (Path(name, "missing"), 0)):
+            check(run(program, *arguments).returncode == 1, f"{arguments} is not refused")
+
+
+CHECKS = {
+    "copy_file": check_copy_file,
+    "echo_server": check_echo_server,
+    "read_many": check_read_many,
+}
 
 
 def main() -> None:
