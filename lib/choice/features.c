@@ -36,6 +36,8 @@ static const struct feature features[] = {
      UC_FEATURE_USE_REQUEST},
     {"registered-buffers", "5.1", "the pool is registered as fixed buffers",
      "the kernel looks memory up at each operation", UC_FEATURE_USE_REQUEST},
+    {"send-zero-copy", "6.1", "what is sent by reference is not copied", "the kernel copies it",
+     UC_FEATURE_USE_REQUEST},
 };
 
 #define FEATURES (sizeof(features) / sizeof(features[0]))
