@@ -7,13 +7,15 @@ import gc
 import threading
 
 import pytest
-from leased import PYPY, Holding, collect, lease_of, leased, until_leased
+from leased import Holding, lease_of, leased, needs_buffers, until_leased
 from patience import PATIENCE
 from peers import connect, socket_pair
 from steps import soon, turns, until
 
 import uringcore_cffi
 from uringcore_cffi._handles.lending import lingering
+
+pytestmark = needs_buffers
 
 
 def in_a_thread(function) -> None:
@@ -33,7 +35,6 @@ def test_a_released_lease_that_nobody_looked_at_is_back_at_once(loop, pair):
     loop.run_until_complete(main())
 
 
-@pytest.mark.skipif(PYPY, reason="PyPy does not know that nobody has a slice")
 def test_a_released_lease_of_which_nobody_has_a_slice_is_back_at_once(loop, pair):
     """Within the turn in which it came, and later."""
 
@@ -56,7 +57,6 @@ def test_the_last_slice_returns_the_buffer(loop, pair):
         del lease
         while slices:
             await turns(2)
-            collect()
             assert leased(loop) == 1
             assert slices.pop() == b"0123456789"[len(slices) :]
         await until_leased(loop, 0)
@@ -114,7 +114,6 @@ def test_what_is_released_in_many_threads_comes_back_once_each(loop, pair):
 
 
 @pytest.mark.parametrize("way", ["release", "forget", "last slice"])
-@pytest.mark.skipif(PYPY, reason="PyPy finds out when it collects garbage")
 def test_a_return_in_another_thread_wakes_a_receiver_that_rests(loop, way):
     """Nothing else happens: no timer, no other connection, no callback."""
 
@@ -180,10 +179,8 @@ def test_leases_survive_their_loop(loop):
     in_a_thread(leases[1].release)
     assert part == b"1"
     del part, leases[2]
-    collect()
     assert pool in lingering
     in_a_thread(leases.clear)
-    collect()
     assert pool not in lingering
     assert not pool
 
@@ -199,7 +196,6 @@ def test_leases_survive_a_pool_of_the_users(loop):
 
     leases = uringcore_cffi.run(main(), pool=pool)
     leases.pop().release()
-    collect()
     assert pool.stats().leased == 2
     assert pool.stats().free == pool.stats().buffers - 2
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 from uringcore_cffi._ffi.library import ffi
 
@@ -19,15 +19,9 @@ if TYPE_CHECKING:
 
 _get_ident = threading.get_ident
 
-_COUNTED = hasattr(sys, "getrefcount")
-
-
-def _not_counted(_: object) -> int:
-    return -1
-
-
-# How many refer to an object; PyPy does not know.
-_references: Callable[[object], int] = sys.getrefcount if _COUNTED else _not_counted
+# Whether the death of what a view stands on is known at once.
+COUNTED = hasattr(sys, "getrefcount")
+_references: Any = getattr(sys, "getrefcount", id)
 
 _RELEASED = (
     "the lease was released: use .view before that, or keep a slice of it, which keeps the buffer"
@@ -37,10 +31,11 @@ _RELEASED = (
 def _references_of_one_holder() -> int:
     """Tell what release() counts for an exporter that nobody else has; newer Pythons count less."""
     data = ffi.buffer(ffi.new("char[1]"))
-    return _references(data)
+    count: int = _references(data)
+    return count
 
 
-_ALONE = _references_of_one_holder() if _COUNTED else 0
+_ALONE = _references_of_one_holder()
 
 
 class Lease:
@@ -56,7 +51,7 @@ class Lease:
     whatever takes a bytes-like object; before, pass ``lease.view``.
 
     A lease of bytes that lie nowhere else, ``Lease(data)``, has no buffer to give back: such are
-    those over TLS, on other event loops, and of pieces that had to be put together.
+    those over TLS, on other event loops, on PyPy, and of pieces that had to be put together.
 
     It may be used and released in any thread. In a forked child it is the child's own copy.
     """

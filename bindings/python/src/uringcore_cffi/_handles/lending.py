@@ -8,16 +8,13 @@ it: a receiver may rest for want of credit.
 
 Most leases end in the callback that they were made for and need no finalizers. Until the next wait
 the exporter is held here (``fresh``), and release() sees that nobody else has it; finalizers are
-for those that live on. PyPy does not count references: there, what was viewed comes back when
-garbage is collected, which is helped along when much is out.
+for those that live on.
 
 Once the ring is gone no loop gives anything back: then whoever ends a lease does, one at a time.
 """
 
 from __future__ import annotations
 
-import gc
-import sys
 import threading
 import time
 import weakref
@@ -34,13 +31,9 @@ if TYPE_CHECKING:
 _new: Any = object.__new__
 _buffer = ffi.buffer
 _keep = lib.uc_pool_keep
-_DEATHS_ARE_LATE = sys.implementation.name == "pypy"
 
 # How long a ring that goes waits for a thread that is just waking it, in seconds.
 _PATIENCE = 1.0
-# Collecting garbage for buffers takes one part in so many of the time, and less and less in vain.
-_COLLECTING_SHARE = 10
-_COLLECTING_PAUSE_MAX = 10.0
 
 
 class _Ref(weakref.ref):  # type: ignore[type-arg]
@@ -65,14 +58,11 @@ class Leases:
     __slots__ = (
         "__weakref__",
         "_base",
-        "_collect_at",
-        "_collecting_pause",
         "_handle",
         "_keeping",
         "_lent",
         "_lib",
         "_lock",
-        "_many",
         "_nudging",
         "_out",
         "_release",
@@ -101,9 +91,6 @@ class Leases:
         self._nudging: deque[None] = deque()  # an item for each thread that is just waking the ring
         self.asleep = False  # the ring sleeps, or will before it looks here again
         self.thread: int | None = None  # which runs the ring
-        self._many = 1
-        self._collect_at = 0.0
-        self._collecting_pause = 0.0
 
     # Lending
 
@@ -143,20 +130,16 @@ class Leases:
 
     # Taking back
 
-    def settle(self) -> int:
+    def settle(self) -> None:
         """Before a wait: give back what has come back, and be woken by what comes later.
 
-        May be done again after an interrupt. Return how long to wait at most, in ns; -1: for ever.
+        May be done again after an interrupt.
         """
         self.asleep = True
         if self.fresh:
             self._watch()
         if self._returned:
             self._give_back()
-            self._collecting_pause = 0.0
-        if _DEATHS_ARE_LATE and len(self._out) >= self._many:
-            return self._collect()
-        return -1
 
     def _watch(self) -> None:
         """Let go of exporters, and note their deaths from now on."""
@@ -199,28 +182,12 @@ class Leases:
         finally:
             self._nudging.pop()
 
-    def _collect(self) -> int:
-        """Collect garbage if so many leases are out that somebody may lack credit (PyPy)."""
-        now = time.monotonic()
-        if now >= self._collect_at:
-            gc.collect()
-            took = time.monotonic() - now
-            if self._returned:
-                self._give_back()
-                self._collecting_pause = 0.0
-            else:
-                self._collecting_pause = min(2 * self._collecting_pause, _COLLECTING_PAUSE_MAX)
-            self._collecting_pause = max(self._collecting_pause, took * _COLLECTING_SHARE)
-            self._collect_at = now + took + self._collecting_pause
-        return max(1, int((self._collect_at - time.monotonic()) * 1e9))
-
     # Whose pool it is
 
-    def bind(self, ring: Ring, many: int) -> None:
-        """Be given back to by the thread of ``ring``; ``many`` leases may be too many for one."""
+    def bind(self, ring: Ring) -> None:
+        """Have the thread of ``ring`` give back from now on."""
         with self._lock:
             self._ring = ring
-        self._many = many
         lingering.discard(self)
 
     def before_free(self) -> None:

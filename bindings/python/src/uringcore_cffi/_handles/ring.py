@@ -27,8 +27,6 @@ from uringcore_cffi._handles.probe import BACKEND_NAMES, BACKENDS
 # At most this many records are taken in a turn; the rest waits in C for the next one.
 RECORDS_MAX = 256
 
-# uc_fd_options.credit_bytes if nothing is said.
-_CREDIT_BYTES = 1 << 20
 # How long settle() waits for the kernel to let go of what is in flight, and at a time.
 _SETTLE_SECONDS = 1.0
 _SETTLE_STEP_NS = 10_000_000
@@ -240,8 +238,7 @@ class Ring:
         pool = self.pool
         if pool.leases is None:
             pool.leases = Leases(pool.handle)
-        credit = self.credit_bytes or _CREDIT_BYTES
-        pool.leases.bind(self, max(1, credit // pool.buffer_bytes))
+        pool.leases.bind(self)
         return pool.leases
 
     def enable(self) -> None:

@@ -243,7 +243,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         leading = self._leading
         leases = self._leases
         if leases:
-            timeout_ns = self._settle_leases(timeout_ns)
+            leases.settle()
         wait = self._wait  # by name first: an attribute that is called at once is looked up slowly
         count = wait(timeout_ns if leading is None else 0)
         self._woken = False
