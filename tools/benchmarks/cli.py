@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import environments
+from benchmarks.buffers import command as buffers
 from benchmarks.documents import as_document
 from benchmarks.figures import judge
 from benchmarks.http_workloads import HTTP
@@ -42,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "suite",
         nargs="?",
-        choices=sorted([*SUITES, *INSIDE_SUITES]),
+        choices=sorted([*SUITES, *INSIDE_SUITES, buffers.SUITE]),
         help="which workloads; not needed with --quick",
     )
     parser.add_argument(
@@ -140,6 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not about["optimised"]:
         console.print("[red]This Python was built without optimisation: no comparison holds.[/red]")
     measure = inside.run if options.suite in INSIDE_SUITES else _measure_servers
+    if options.suite == buffers.SUITE:
+        measure = buffers.run
     document = measure(console, options, about)
     if options.json:
         options.json.write_text(json.dumps(document, indent=1))

@@ -89,6 +89,27 @@ def test_a_header_is_copied_and_the_body_is_not(loop):
     with_streams(loop, test)
 
 
+def test_a_lease_may_be_of_a_part_of_what_has_come(loop):
+    """Parts are leases of the same buffer, which goes back with the last."""
+
+    async def test(reader, peer):
+        reading = loop.create_task(reader.read_lease())
+        await turns(2)
+        peer.sendall(b"x")
+        (await soon(reading)).release()
+        peer.sendall(b"0123456789")
+        parts = [await soon(reader.read_lease(count)) for count in (3, 4, 100)]
+        assert [bytes(part.view) for part in parts] == [b"012", b"3456", b"789"]
+        assert [len(part) for part in parts] == [3, 4, 3]
+        while parts:
+            assert leased(loop) == A_BUFFER
+            assert bytes(parts[-1])
+            parts.pop().release()
+        assert not await reader.read_lease(0)
+
+    with_streams(loop, test)
+
+
 def test_after_a_while_without_leases_the_transport_gives_bytes_again(loop):
     async def test(reader, peer):
         reading = loop.create_task(reader.read_lease())

@@ -83,6 +83,16 @@ def test_a_lease_that_is_forgotten_returns_the_buffer(loop, pair):
     loop.run_until_complete(main())
 
 
+def test_what_is_released_while_the_loop_does_not_run_is_told_as_such(loop, pair):
+    lease = loop.run_until_complete(lease_of(loop, *pair, b"data"))
+    part = lease.view[1:]
+    lease.release()
+    assert leased(loop) == 1
+    assert part == b"ata"
+    del part
+    assert leased(loop) == 0
+
+
 @pytest.mark.parametrize("looked", [False, True])
 def test_a_lease_may_be_released_in_another_thread(loop, pair, looked):
     async def main():
@@ -183,6 +193,14 @@ def test_leases_survive_their_loop(loop):
     in_a_thread(leases.clear)
     assert pool not in lingering
     assert not pool
+
+
+def test_nothing_remembers_a_pool_of_which_all_leases_have_ended(loop, pair):
+    lease = loop.run_until_complete(lease_of(loop, *pair, b"data"))
+    pool = lease._owner
+    lease.release()
+    loop.close()
+    assert pool not in lingering
 
 
 def test_leases_survive_a_pool_of_the_users(loop):

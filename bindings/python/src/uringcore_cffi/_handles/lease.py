@@ -60,7 +60,7 @@ class Lease:
 
     def __init__(self, data: bytes = b"") -> None:
         """Make a lease of bytes that belong to nobody."""
-        self._data: Any = data  # the exporter, or bytes; None once released
+        self._data: Any = bytes(data)  # the exporter, or bytes; None once released
         self._start = 0
         self._size = len(data)
         self._view: memoryview | None = None
@@ -76,8 +76,8 @@ class Lease:
             if data is None:
                 raise ValueError(_RELEASED)
             view = memoryview(data).toreadonly()
-            if self._start:
-                view = view[self._start :]
+            if self._size != len(view):
+                view = view[self._start : self._start + self._size]
             self._view = view
         return view
 
@@ -99,10 +99,10 @@ class Lease:
                 pass  # an array or the like is over it, and keeps it
         self._data = None
         owner = self._owner
-        if owner is not None and owner.thread == _get_ident():
-            others = _references(data) - _ALONE
-            if view is None or others == (self._name in owner.fresh):
-                owner.end(self._name)
+        if owner is None or owner.thread != _get_ident():
+            return
+        if _references(data) - _ALONE == (self._name in owner.fresh):
+            owner.end(self._name)
 
     def __enter__(self) -> Lease:
         """Return the lease."""
@@ -120,7 +120,7 @@ class Lease:
         """Return a copy."""
         if self._data is None:
             raise ValueError(_RELEASED)
-        copy: bytes = self._data[self._start :]
+        copy: bytes = self._data[self._start : self._start + self._size]
         return copy
 
     def __buffer__(self, flags: int) -> memoryview:
@@ -133,12 +133,25 @@ class Lease:
 
     # For the reader of a stream, before anybody has seen a view.
 
+    def _split(self, count: int) -> Lease:
+        """Cut ``count`` bytes off the front, as a lease of the same buffer."""
+        front: Lease = object.__new__(Lease)
+        front._data = self._data
+        front._start = self._start
+        front._size = count
+        front._view = None
+        front._owner = self._owner
+        front._name = self._name
+        self._start += count
+        self._size -= count
+        return front
+
     def _take(self, count: int) -> bytes:
-        """Cut up to ``count`` bytes off the front."""
-        start = self._start
+        """Copy up to ``count`` bytes off the front."""
+        start, count = self._start, min(count, self._size)
+        self._start += count
+        self._size -= count
         taken: bytes = self._data[start : start + count]
-        self._start += len(taken)
-        self._size -= len(taken)
         return taken
 
     def _find_end(self, separator: bytes) -> int:

@@ -201,7 +201,8 @@ class Leases:
     def after_free(self) -> None:
         """The ring is gone: from now on whoever ends a lease gives it back."""
         self._watch()
-        lingering.add(self)
+        if self._out:
+            lingering.add(self)
         self._ring = None
         self._give_back_alone()
 

@@ -214,8 +214,12 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
 
     def _end_run(self) -> None:
         self._in_turn = False
-        if self._leases is not None:
-            self._leases.thread = None
+        leases = self._leases
+        if leases is not None:
+            leases.thread = None
+            if leases and not self._batch:  # else a lease may be of a record that comes again
+                leases.settle()
+            leases.asleep = False
         self._uninstall_signals()
         try:
             if self._leading is not None:
