@@ -49,6 +49,8 @@ static const struct {
 
 #define FILE_OPERATIONS (sizeof(file_operations) / sizeof(file_operations[0]))
 
+_Static_assert(UCI_OP_COUNT <= 64, "each operation has a bit");
+
 static uint64_t called_operations(const struct io_uring_probe *probe, bool wanted)
 {
     uint64_t called = 0;

@@ -67,11 +67,12 @@ static bool is_allowed(uint8_t opcode, uint64_t features)
 /* Also those that libuc never uses, and those that are newer than the headers it was built with. */
 static void only_what_the_network_needs_gets_past_the_kernel(void **state)
 {
-    static const uint8_t files[] = {IORING_OP_READ,     IORING_OP_READV,   IORING_OP_READ_FIXED,
-                                    IORING_OP_WRITE,    IORING_OP_WRITEV,  IORING_OP_OPENAT,
-                                    IORING_OP_OPENAT2,  IORING_OP_STATX,   IORING_OP_FSYNC,
-                                    IORING_OP_SPLICE,   IORING_OP_TEE,     IORING_OP_CLOSE,
-                                    IORING_OP_UNLINKAT, IORING_OP_RENAMEAT};
+    static const uint8_t files[] = {
+        IORING_OP_READ,      IORING_OP_READV,    IORING_OP_READ_FIXED,   IORING_OP_WRITE,
+        IORING_OP_WRITEV,    IORING_OP_OPENAT,   IORING_OP_OPENAT2,      IORING_OP_STATX,
+        IORING_OP_FSYNC,     IORING_OP_SPLICE,   IORING_OP_TEE,          IORING_OP_CLOSE,
+        IORING_OP_UNLINKAT,  IORING_OP_RENAMEAT, IORING_OP_FALLOCATE,    IORING_OP_MKDIRAT,
+        IORING_OP_SYMLINKAT, IORING_OP_LINKAT,   UCI_IORING_OP_FTRUNCATE};
     const uint32_t modes[] = {UC_SQPOLL_OFF, UC_SQPOLL_TRY};
 
     (void)state;
