@@ -18,6 +18,12 @@ struct uci_notice {
     bool took;          /* the send took bytes: else what the notice says is about nothing */
 };
 
+/* Made for the first such send: most descriptors never have one. */
+struct uci_notices {
+    uint64_t first, next; /* numbers: all before @first have come, @next is of the next send */
+    struct uci_notice of[UCI_NOTICES_MAX]; /* by number */
+};
+
 struct uci_zero_copy {
     uint64_t least_bytes; /* uc_fd_options.zero_copy_bytes */
     uint8_t state;        /* enum uc_zero_copy_state */
@@ -25,8 +31,7 @@ struct uci_zero_copy {
     bool copy_once;       /* there was no memory for it: the next send copies */
     bool reset;           /* the connection was, so that all notices come */
     uint32_t outstanding; /* notices */
-    uint64_t first, next; /* numbers: all before @first have come, @next is of the next send */
-    struct uci_notice *notices; /* by number; NULL until the first such send */
+    struct uci_notices *notices;
 };
 
 /* Whether one more can be waited for. */
@@ -38,7 +43,14 @@ uint64_t uci_zero_copy_expect(struct uci_zero_copy *zero_copy, uint64_t user_dat
 /* It has come. Return: false if none with this @user_data was waited for. */
 bool uci_zero_copy_take(struct uci_zero_copy *zero_copy, uint64_t user_data, bool *ret_took);
 
-/* The notice that is waited for as @number, or NULL. */
-const struct uci_notice *uci_zero_copy_at(const struct uci_zero_copy *zero_copy, uint64_t number);
+/* The last number up to which all have come. There was such a send. */
+static inline uint64_t uci_zero_copy_ended(const struct uci_zero_copy *zero_copy)
+{
+    return zero_copy->notices->first - 1;
+}
+
+/* The user_data of a send whose notice is waited for, the first with a number from *@number on, and
+ * *@number moved behind it; 0: there is none. */
+uint64_t uci_zero_copy_walk(const struct uci_zero_copy *zero_copy, uint64_t *number);
 
 void uci_zero_copy_finish(struct uci_zero_copy *zero_copy);

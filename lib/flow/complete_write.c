@@ -57,7 +57,7 @@ static void stream_failed(uc_fd *fd, int32_t error)
 
 void uci_flow_unpin(uc_fd *fd)
 {
-    uint64_t pin = fd->zero_copy.first - 1;
+    uint64_t pin = uci_zero_copy_ended(&fd->zero_copy);
 
     if (!fd->send_error)
         report_progress(fd, uci_send_queue_unpin(&fd->queue, &fd->ring->send_cache, pin));

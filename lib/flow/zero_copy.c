@@ -119,7 +119,7 @@ bool uci_flow_complete_notice(uc_fd *fd, const struct uci_completion *completion
     uc_ring *ring = fd->ring;
     bool took;
 
-    if (!zero_copy->outstanding || !uci_zero_copy_take(zero_copy, completion->user_data, &took))
+    if (!uci_zero_copy_take(zero_copy, completion->user_data, &took))
         return false;
     ring->zero_copy_in_flight--;
     if (took && (completion->flags & UCI_COMPLETION_COPIED)) {

@@ -145,16 +145,13 @@ static int park_lost_slot(uc_ring *ring, const struct uci_slot *slot)
 
 static int park_lost_of(uc_ring *ring, const uc_fd *fd)
 {
-    const struct uci_zero_copy *zero_copy = &fd->zero_copy;
+    uint64_t user_data, number = 0;
     int r = 0;
 
     for (int lane = 0; lane < UCI_LANES && r == 0; lane++)
         r = park_lost(ring, fd->lanes[lane]);
-    for (uint64_t i = zero_copy->first; i < zero_copy->next && r == 0; i++) {
-        const struct uci_notice *notice = uci_zero_copy_at(zero_copy, i);
-
-        r = notice ? park_lost(ring, notice->user_data) : 0;
-    }
+    while (r == 0 && (user_data = uci_zero_copy_walk(&fd->zero_copy, &number)))
+        r = park_lost(ring, user_data);
     return r;
 }
 

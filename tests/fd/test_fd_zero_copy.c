@@ -17,7 +17,7 @@ static void numbers_rise_from_one(void **state)
     for (uint64_t number = 1; number <= 5; number++)
         assert_int_equal(uci_zero_copy_expect(&zero_copy, 100 + number, true), number);
     assert_int_equal(zero_copy.outstanding, 5);
-    assert_int_equal(uci_zero_copy_at(&zero_copy, 3)->user_data, 103);
+    assert_int_equal(uci_zero_copy_ended(&zero_copy), 0);
     uci_zero_copy_finish(&zero_copy);
 }
 
@@ -40,9 +40,9 @@ static void only_what_is_waited_for_is_taken_and_once(void **state)
     uci_zero_copy_finish(&zero_copy);
 }
 
-static void the_first_is_the_oldest_that_is_waited_for(void **state)
+static void what_has_ended_is_up_to_the_oldest_that_is_waited_for(void **state)
 {
-    static const uint64_t order[] = {3, 1, 2, 5, 4}, first[] = {1, 2, 4, 4, 6};
+    static const uint64_t order[] = {3, 1, 2, 5, 4}, ended[] = {0, 1, 3, 3, 5};
     struct uci_zero_copy zero_copy = {0};
     bool took;
 
@@ -52,9 +52,28 @@ static void the_first_is_the_oldest_that_is_waited_for(void **state)
         uci_zero_copy_expect(&zero_copy, number, true);
     for (int i = 0; i < 5; i++) {
         assert_true(uci_zero_copy_take(&zero_copy, order[i], &took));
-        assert_int_equal(zero_copy.first, first[i]);
-        assert_null(uci_zero_copy_at(&zero_copy, order[i]));
+        assert_int_equal(uci_zero_copy_ended(&zero_copy), ended[i]);
     }
+    uci_zero_copy_finish(&zero_copy);
+}
+
+static void a_walk_finds_all_that_are_waited_for(void **state)
+{
+    struct uci_zero_copy zero_copy = {0};
+    uint64_t number = 0;
+    bool took;
+
+    (void)state;
+    assert_int_equal(uci_zero_copy_walk(&zero_copy, &number), 0);
+    assert_true(uci_zero_copy_has_room(&zero_copy));
+    for (uint64_t user_data = 11; user_data <= 15; user_data++)
+        uci_zero_copy_expect(&zero_copy, user_data, true);
+    assert_true(uci_zero_copy_take(&zero_copy, 11, &took));
+    assert_true(uci_zero_copy_take(&zero_copy, 13, &took));
+    assert_int_equal(uci_zero_copy_walk(&zero_copy, &number), 12);
+    assert_int_equal(uci_zero_copy_walk(&zero_copy, &number), 14);
+    assert_int_equal(uci_zero_copy_walk(&zero_copy, &number), 15);
+    assert_int_equal(uci_zero_copy_walk(&zero_copy, &number), 0);
     uci_zero_copy_finish(&zero_copy);
 }
 
@@ -81,7 +100,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_rise_from_one),
         cmocka_unit_test(only_what_is_waited_for_is_taken_and_once),
-        cmocka_unit_test(the_first_is_the_oldest_that_is_waited_for),
+        cmocka_unit_test(what_has_ended_is_up_to_the_oldest_that_is_waited_for),
+        cmocka_unit_test(a_walk_finds_all_that_are_waited_for),
         cmocka_unit_test(room_is_from_the_oldest_on_for_ever),
     };
 
