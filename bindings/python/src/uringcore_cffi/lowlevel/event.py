@@ -7,9 +7,8 @@ from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, Any
 
 from uringcore_cffi._handles import events, files, names
-from uringcore_cffi._handles.lease import Lease
+from uringcore_cffi._handles.lease import COUNTED, Lease
 from uringcore_cffi.lowlevel.addresses import decode
-from uringcore_cffi.lowlevel.operation import COLLECT
 
 if TYPE_CHECKING:
     from uringcore_cffi.lowlevel.fd import Fd
@@ -129,12 +128,13 @@ class Event:
         """Return what has been received as a lease: where it lies, for as long as it is needed.
 
         To be called before the next turn(), once for each event. What libuc has put together
-        out of several buffers (attach() with ``gather``), or cut (recv_once()), is a copy.
+        out of several buffers (attach() with ``gather``), or cut (recv_once()), is a copy, and so
+        is everything on PyPy.
         """
         if self.kind not in _RECEIVED:
             raise ValueError(f"an event of kind {self.kind.name} has nothing to keep")
         self.check()
-        if self._bits & events.PAYLOAD and self.result:
+        if COUNTED and self._bits & events.PAYLOAD and self.result:
             self._check_current()
             if self._is_kept:
                 raise ValueError("the payload is kept already: use that lease, or slices of it")
@@ -214,5 +214,5 @@ class Event:
     def _is_for_caller(self) -> bool:
         """Tell whether the caller knows, and still knows, what the event is about."""
         if self.operation is not None:
-            return self.operation.name != COLLECT
+            return True
         return self.fd is not None and not self.fd._is_freed

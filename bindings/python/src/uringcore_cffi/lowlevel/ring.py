@@ -17,7 +17,6 @@ from uringcore_cffi._handles.ring import Ring as Handle
 from uringcore_cffi.lowlevel.event import Event
 from uringcore_cffi.lowlevel.fd import Fd
 from uringcore_cffi.lowlevel.names import NameMethods
-from uringcore_cffi.lowlevel.operation import COLLECT
 
 if TYPE_CHECKING:
     import socket
@@ -59,8 +58,6 @@ class Ring(NameMethods):
         self._batch: list[Event] = []
         self._turns = 0
         self._eventfd = -1  # to be drained
-        self._is_watched = False  # by another loop
-        self._collecting: Operation | None = None
         # wake() may come from any thread, and in a signal handler of the thread that frees.
         self._lock = threading.RLock()
         self._ring = Handle(pool=pool, backend=backend, **options)
@@ -117,11 +114,11 @@ class Ring(NameMethods):
         ring = self._ring
         records = ring.recover()  # an interrupt may have come between taking and keeping
         if not records:
-            wait_ns = self._settle_leases(_nanoseconds(timeout))
+            self._settle_leases()
             self._turns += 1
             if self._eventfd >= 0:
                 _drain(self._eventfd)
-            records = ring.records(ring.wait(wait_ns))
+            records = ring.records(ring.wait(_nanoseconds(timeout)))
         return [self._event(position, record) for position, record in enumerate(records)]
 
     def _event(self, position: int, record: Record) -> Event:
@@ -141,23 +138,12 @@ class Ring(NameMethods):
             raise ValueError("the payload was taken back by the ring")
         return lease
 
-    def _settle_leases(self, wait_ns: int) -> int:
-        """Give back the leases that have ended; return how long to wait.
-
-        Those that end from now on wake the ring: the caller may sleep, in its own loop or here.
-        """
+    def _settle_leases(self) -> None:
+        """Give back the leases that have ended; those that end from now on wake the ring."""
         leases = self._ring.pool.leases
-        if not leases:
-            return wait_ns
-        leases.thread = threading.get_ident()
-        limit_ns = leases.settle()
-        if limit_ns < 0:
-            return wait_ns
-        # PyPy: they come back when garbage is collected, which a turn does. One has to come.
-        collecting = self._collecting
-        if self._is_watched and (collecting is None or collecting.result is not None):
-            self._collecting = self._submit(files.timeout, COLLECT, (limit_ns,), None)
-        return min(limit_ns, wait_ns) if wait_ns >= 0 else limit_ns
+        if leases:
+            leases.thread = threading.get_ident()
+            leases.settle()
 
     def event_fd(self) -> int:
         """Return a descriptor that is readable when turn() has something to return.
@@ -166,7 +152,6 @@ class Ring(NameMethods):
         """
         self._check_open("uc_ring_event_fd")
         number = self._ring.event_fd()
-        self._is_watched = True
         if self.info().backend == "uring":  # else there is nothing to be read
             self._eventfd = number
         return number
@@ -256,8 +241,6 @@ class Ring(NameMethods):
         self._ring.reinit()
         self._turns += 1
         self._eventfd = -1
-        self._is_watched = False
-        self._collecting = None
         self._batch = []
         self._forget(lost=False)
 
