@@ -155,6 +155,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         self._leading: Readiness | None = None  # whom to wait in, instead of in the ring
         self._unix_server_sockets = {}
         self._direct_writers = weakref.WeakSet()  # asyncio's own transports, which write themselves
+        self._freed_with_it: list[Callable[[], None]] = []
         self._final_stats: Stats | None = None
         self._settled = False  # at the end: the kernel has let go of everything
         self._info = self._ring.info()
@@ -373,12 +374,18 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
 
     # The end
 
+    def _free_with_loop(self, free: Callable[[], None]) -> None:
+        """Have ``free()`` called when the loop is closed, before it is; it must not raise."""
+        self._freed_with_it.append(free)
+
     def close(self) -> None:
         """End everything in flight and free it. Idempotent; not while the loop runs."""
         if self.is_running():
             raise RuntimeError("Cannot close a running event loop")
         if self._closed:
             return
+        while self._freed_with_it:
+            self._freed_with_it.pop()()
         with self._wake_lock:
             super().close()
         self._checking = True

@@ -111,16 +111,16 @@ class FileSender(RecordsOnly):
 
     async def _ended(self) -> None:
         """Wait for the result. A cancellation is raised when the kernel has let go, not before."""
-        cancelled = None
+        cancelled: tuple[Any, ...] | None = None  # raised anew, as in fs/engine.py
         while self._in_flight:
             self._waiter = self._loop.create_future()
             try:
                 await self._waiter
             except asyncio.CancelledError as exc:
-                cancelled = exc
+                cancelled = exc.args
                 self._loop._ring.cancel(self._operation)
         if cancelled is not None:
-            raise cancelled
+            raise asyncio.CancelledError(*cancelled)
         if self._is_inherited:
             raise asyncio.CancelledError
 

@@ -1,0 +1,40 @@
+"""Who may use a file now: tasks take turns, first come, first served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+
+class Turn:
+    """A lock whose free state costs its user one look at an attribute.
+
+    Take it with ``if turn.taken: await turn.wait()`` and then ``turn.taken = True``, with nothing
+    awaited in between; give it back with give().
+    """
+
+    __slots__ = ("_waiters", "taken")
+
+    def __init__(self) -> None:
+        self.taken = False
+        self._waiters: deque[asyncio.Future[None]] = deque()
+
+    async def wait(self) -> None:
+        """Wait for the turn; when this returns it is the caller's."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except BaseException:
+            if waiter.done() and not waiter.cancelled():
+                self.give()  # it was ours for a moment
+            raise
+
+    def give(self) -> None:
+        """Pass the turn on."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self.taken = False
