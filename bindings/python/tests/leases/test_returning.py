@@ -93,6 +93,58 @@ def test_what_is_released_while_the_loop_does_not_run_is_told_as_such(loop, pair
     assert leased(loop) == 0
 
 
+def test_a_slice_that_a_finalizer_saves_from_the_collector_keeps_the_buffer(loop, pair):
+    """The collector tells of the deaths in a cycle before it asks the objects in it."""
+    saved = []
+
+    class Saving:
+        def __init__(self, part):
+            self.part = part
+            self.itself = self
+
+        def __del__(self):
+            saved.append(self.part)
+
+    async def main():
+        Saving((await lease_of(loop, *pair, b"0123456789")).view[3:])
+        await turns(2)
+        gc.collect()
+        await turns(2)
+        assert leased(loop) == 1
+        assert saved.pop() == b"3456789"
+        await until_leased(loop, 0)
+
+    loop.run_until_complete(main())
+
+
+def test_who_is_about_to_look_when_another_thread_releases_keeps_the_buffer(
+    loop, pair, monkeypatch
+):
+    """Between taking the bytes up and having a view of them."""
+
+    async def main():
+        lease = await lease_of(loop, *pair, b"data")
+        begun, released = threading.Event(), threading.Event()
+
+        class Slow:
+            def __new__(cls, data):
+                begun.set()
+                assert released.wait(PATIENCE)
+                return memoryview(data)
+
+        monkeypatch.setattr("uringcore_cffi._handles.lease.memoryview", Slow, raising=False)
+        looking = loop.run_in_executor(None, getattr, lease, "view")
+        assert begun.wait(PATIENCE)
+        lease.release()
+        assert leased(loop) == 1
+        released.set()
+        assert await looking == b"data"
+        del looking, lease
+        await until_leased(loop, 0)
+
+    loop.run_until_complete(main())
+
+
 @pytest.mark.parametrize("looked", [False, True])
 def test_a_lease_may_be_released_in_another_thread(loop, pair, looked):
     async def main():
@@ -201,6 +253,16 @@ def test_nothing_remembers_a_pool_of_which_all_leases_have_ended(loop, pair):
     lease.release()
     loop.close()
     assert pool not in lingering
+
+
+def test_a_loop_that_has_all_its_leases_back_leaves_nothing_behind(loop, pair):
+    async def main():
+        (await lease_of(loop, *pair, b"data")).release()
+
+    before = set(lingering)
+    loop.run_until_complete(main())
+    loop.close()
+    assert lingering == before
 
 
 def test_leases_survive_a_pool_of_the_users(loop):

@@ -118,10 +118,17 @@ class Lease:
 
     def __bytes__(self) -> bytes:
         """Return a copy."""
-        if self._data is None:
+        data = self._data
+        if data is None:
             raise ValueError(_RELEASED)
-        copy: bytes = self._data[self._start : self._start + self._size]
+        copy: bytes = data[self._start : self._start + self._size]
         return copy
+
+    def __reduce__(self) -> Any:
+        """Refuse to be copied or pickled: a buffer is given back once."""
+        raise TypeError(
+            "a lease cannot be copied or pickled: pass bytes(lease), or a slice of .view"
+        )
 
     def __buffer__(self, flags: int) -> memoryview:
         """Be bytes-like (Python 3.12 and later)."""

@@ -19,6 +19,7 @@ _GONE = (
     "the payload was taken back by the ring: call data() or keep() before the next turn(), which "
     "takes back what the one before has returned"
 )
+_GIVEN_BACK = "the payload was kept, and given back with the release of its lease"
 
 
 def _error(result: int) -> OSError:
@@ -113,8 +114,9 @@ class Event:
     def data(self) -> bytes:
         """Return a copy of the bytes that have come; empty where there are none.
 
-        What a descriptor has received must be copied before the next turn(): ValueError
-        afterwards. What a read() or statx() has brought is the operation's and stays.
+        What a descriptor has received must be copied before the next turn(), and before a lease
+        of it is released: ValueError afterwards. What a read() or statx() has brought is the
+        operation's and stays.
         """
         if self.result < 0:
             return b""
@@ -138,8 +140,9 @@ class Event:
             self._check_current()
             if self._is_kept:
                 raise ValueError("the payload is kept already: use that lease, or slices of it")
+            lease = self._ring._keep(self._position, self._offset, self.result)
             self._is_kept = True
-            return self._ring._keep(self._position, self._offset, self.result)
+            return lease
         return Lease(self.data())
 
     def address(self) -> Any:
@@ -191,6 +194,8 @@ class Event:
 
     def _memory(self, offset: int, count: int) -> bytes:
         self._check_current()
+        if self._is_kept and not self._ring._holds(self._position):
+            raise ValueError(_GIVEN_BACK)
         memory: bytes = self._ring._ring.pool.memory[offset : offset + count]
         return memory
 

@@ -129,6 +129,7 @@ class Ring(NameMethods):
     def _keep(self, position: int, offset: int, count: int) -> Lease:
         """Make a lease of a payload of the last batch."""
         ring = self._ring
+        ring.last_count()  # raises in the wrong thread or process
         leases = ring.pool.leases
         if leases is None:
             leases = ring.lend()
@@ -137,6 +138,11 @@ class Ring(NameMethods):
         if lease is None:
             raise ValueError("the payload was taken back by the ring")
         return lease
+
+    def _holds(self, position: int) -> bool:
+        """Tell whether a payload of the last batch that was kept has not been given back."""
+        leases = self._ring.pool.leases
+        return leases is not None and self._ring.buffer_name(position) in leases.fresh
 
     def _settle_leases(self) -> None:
         """Give back the leases that have ended; those that end from now on wake the ring."""
@@ -173,6 +179,8 @@ class Ring(NameMethods):
         """
         self._check_open("uc_ring_enable")
         self._ring.enable()
+        if self._ring.pool.leases is not None:
+            self._ring.pool.leases.thread = threading.get_ident()
 
     def wake(self) -> None:
         """Make the current or next turn() return, and event_fd() readable.
