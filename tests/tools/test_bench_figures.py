@@ -8,10 +8,11 @@ import pytest
 
 from benchmarks.cli import SUITES
 from benchmarks.figures import PROMISES, figures_of, judge, throughput
+from benchmarks.files.catalogue import FILE_SUITES
 from benchmarks.inside.catalogue import INSIDE_SUITES
 from benchmarks.pairing import Results
 
-ALL = {**SUITES, **INSIDE_SUITES}
+ALL = {**SUITES, **INSIDE_SUITES, **FILE_SUITES}
 
 
 def results_of(workload, samples: dict[str, list]) -> dict[str, Results]:
@@ -53,6 +54,16 @@ def test_a_promise_is_kept_or_missed_by_the_median_of_the_rounds_ratios():
     assert verdict.value.median == 2.0
     slow = results_of(workload, {"ours": timings(2, 2, 1), "uvloop": timings(1, 1, 3)})
     assert [verdict.met for verdict in judge(slow)] == [False]
+
+
+def test_what_is_missed_says_by_how_much_of_the_limit():
+    workload = next(w for w in ALL["files"] if w.name == "file-read-1")
+    samples = {"ours": timings(1, 1), "aiofiles-uvloop": timings(3, 3)}
+    [verdict] = judge(results_of(workload, samples))
+    assert (verdict.met, verdict.bound, verdict.missed_by) == (False, "≥ 4", "25%")
+    samples["aiofiles-uvloop"] = timings(5, 5)
+    [verdict] = judge(results_of(workload, samples))
+    assert (verdict.met, verdict.missed_by) == (True, "")
 
 
 def test_what_was_not_measured_is_neither_kept_nor_missed():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from benchmarks import environments
 from benchmarks.buffers import command as buffers
 from benchmarks.documents import as_document
 from benchmarks.figures import judge
+from benchmarks.files import command as files
+from benchmarks.files.catalogue import FILE_SUITES
 from benchmarks.http_workloads import HTTP
 from benchmarks.http_workloads import versions as http_versions
 from benchmarks.inside import command as inside
@@ -43,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "suite",
         nargs="?",
-        choices=sorted([*SUITES, *INSIDE_SUITES, buffers.SUITE]),
+        choices=sorted([*SUITES, *INSIDE_SUITES, *FILE_SUITES, buffers.SUITE]),
         help="which workloads; not needed with --quick",
     )
     parser.add_argument(
@@ -72,13 +74,25 @@ def _parser() -> argparse.ArgumentParser:
         "--report", type=Path, metavar="DIR", help="write DIR/SUITE.html, with plots"
     )
     parser.add_argument(
-        "--install-peers", action="store_true", help="get the other loops from PyPI, then end"
+        "--install-peers",
+        action="store_true",
+        help="get the other loops, and aiofiles, from PyPI, then end",
     )
     parser.add_argument(
         "--python",
         default="",
         metavar="VERSION",
         help="measure on another Python, such as 3.13, after --install-peers for it",
+    )
+    parser.add_argument(
+        "--write-mib",
+        type=int,
+        default=None,
+        metavar="MIB",
+        help="files: how much is written (1024; 64 with --quick)",
+    )
+    parser.add_argument(
+        "--folder", type=Path, metavar="DIR", help="files: where they are, for a while (build/)"
     )
     parser.add_argument("--check", action="store_true", help="exit 1 when a figure is missed")
     return parser
@@ -140,10 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(f"{about['cpu']}, Linux {about['kernel']}, {about['python']}", highlight=False)
     if not about["optimised"]:
         console.print("[red]This Python was built without optimisation: no comparison holds.[/red]")
-    measure = inside.run if options.suite in INSIDE_SUITES else _measure_servers
-    if options.suite == buffers.SUITE:
-        measure = buffers.run
-    document = measure(console, options, about)
+    document = _measure_of(options.suite)(console, options, about)
     if options.json:
         options.json.write_text(json.dumps(document, indent=1))
     if options.report:
@@ -155,6 +166,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = any(result["failures"] for result in document["workloads"].values())
     missed = any(figure["met"] is False for figure in document["figures"])
     return 1 if failed or (options.check and missed) else 0
+
+
+def _measure_of(suite: str) -> Callable[..., dict[str, Any]]:
+    """What measures a suite, shows it, and returns it as a document."""
+    if suite in FILE_SUITES:
+        return files.run
+    if suite == buffers.SUITE:
+        return buffers.run
+    return inside.run if suite in INSIDE_SUITES else _measure_servers
 
 
 def _usual_seconds(options: argparse.Namespace) -> float:

@@ -13,13 +13,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
-from benchmarks.loops import KNOWN, OTHERS
+from benchmarks.loops import KNOWN, LIBRARIES, OTHERS
 from benchmarks.outcomes import OTHER_PYTHON, why, write_reasons
 from benchmarks.processes import ROOT, environment
 from interpreters import Interpreter, Unusable, build_wheel, find_interpreters, make_environment
@@ -39,6 +39,7 @@ asyncio.set_event_loop(loop)
 loop.run_until_complete(asyncio.sleep(0.001))
 loop.close()
 """
+_IMPORT = "import importlib, sys; importlib.import_module(sys.argv[1])"
 
 
 def find_interpreter(name: str) -> Interpreter:
@@ -76,21 +77,29 @@ def enter(python: str, arguments: Sequence[str]) -> None:
 
 
 def install(console: Console, python: str) -> None:
-    """Gets every loop that is to be had, and tells what became of each."""
+    """Gets every loop and library that is to be had, and tells what became of each."""
     interpreter = find_interpreter(python)
     console.print(f"peers for {interpreter}", highlight=False)
     folder = ENVIRONMENTS / interpreter.name
     made = make_environment(interpreter, REQUIREMENTS, build_wheel(), folder)
     reasons = {}
-    for loop in ("uvloop", *OTHERS):
-        reason = _get(made.python, KNOWN[loop].distribution) or _try(made.python, loop)
+    for name, distribution, trial in _wanted():
+        reason = _get(made.python, distribution) or _try(made.python, trial, name)
         if reason is None:
-            said = f"[green]ready[/green]   {loop} {_version(made.python, loop)}"
+            said = f"[green]ready[/green]   {name} {_version(made.python, distribution)}"
         else:
-            reasons[loop] = reason
-            said = f"[yellow]skipped[/yellow] {loop}: {escape(reason)}"
+            reasons[name] = reason
+            said = f"[yellow]skipped[/yellow] {name}: {escape(reason)}"
         console.print(said, highlight=False, soft_wrap=True)
         write_reasons(folder, reasons)  # each time: whoever interrupts keeps what there is
+
+
+def _wanted() -> Iterator[tuple[str, str, str]]:
+    """Name, what pip calls it, and a program that tries it. What may take minutes comes last."""
+    for module, distribution in LIBRARIES.items():
+        yield module, distribution, _IMPORT
+    for loop in ("uvloop", *OTHERS):
+        yield loop, KNOWN[loop].distribution, _TRIAL
 
 
 def _run(command: list[str], seconds: float, **variables: str) -> str | None:
@@ -127,15 +136,15 @@ def _get(python: Path, distribution: str) -> str | None:
     return _run([*pip, distribution], BUILD_SECONDS, **pinned)
 
 
-def _try(python: Path, loop: str) -> str | None:
-    """Make a loop and run it for a moment. Why it does not work, or None."""
-    return _run([str(python), "-c", _TRIAL, loop], TRIAL_SECONDS)
+def _try(python: Path, trial: str, name: str) -> str | None:
+    """Run a loop for a moment, or import a library. Why it does not work, or None."""
+    return _run([str(python), "-c", trial, name], TRIAL_SECONDS)
 
 
-def _version(python: Path, loop: str) -> str:
-    code = "import sys; from benchmarks.loops import KNOWN; print(KNOWN[sys.argv[1]].version)"
+def _version(python: Path, distribution: str) -> str:
+    code = "import sys; from benchmarks.loops import version; print(version(sys.argv[1]))"
     done = subprocess.run(
-        [str(python), "-c", code, loop], stdout=subprocess.PIPE, text=True, env=environment(),
-        check=True,
+        [str(python), "-c", code, distribution],
+        stdout=subprocess.PIPE, text=True, env=environment(), check=True,
     )  # fmt: skip
     return done.stdout.strip()

@@ -65,6 +65,18 @@ class Verdict:
     value: Spread | None
     met: bool | None
 
+    @property
+    def bound(self) -> str:
+        """What was promised."""
+        return f"{'≤' if self.figure.at_most else '≥'} {self.figure.limit:g}"
+
+    @property
+    def missed_by(self) -> str:
+        """How far from the limit the value lies, in per cent of it; empty for what is met."""
+        if self.value is None or self.met or not self.figure.limit:
+            return ""
+        return f"{abs(self.value.median / self.figure.limit - 1):.0%}"
+
 
 Value = Callable[[Results], Spread | None]
 
@@ -200,7 +212,22 @@ SCHEDULING = (
     ),
 )  # fmt: skip
 
-PROMISES = NETWORK + HTTP + SCHEDULING
+_TO_AIOFILES = "our speed / aiofiles on uvloop"
+_AIOFILES = _speed("ours", "aiofiles-uvloop")
+
+FILES = (
+    _at_least(_TO_AIOFILES, _named("file-read-1"), 4.0, _AIOFILES),
+    _at_least(_TO_AIOFILES, _named("file-read-32"), 3.0, _AIOFILES),
+    _at_least(_TO_AIOFILES, _named("file-read-many"), 10.0, _AIOFILES),
+    _at_least(
+        "our speed / a plain loop in a thread",
+        _named("file-write"),
+        1.0,
+        _speed("ours", "thread"),
+    ),
+)
+
+PROMISES = NETWORK + HTTP + SCHEDULING + FILES
 
 
 def figures_of(workloads: Iterable[Any]) -> list[Figure]:

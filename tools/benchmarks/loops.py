@@ -9,6 +9,14 @@ import importlib.util
 from dataclasses import dataclass
 
 
+def version(distribution: str) -> str:
+    """The installed version of what pip calls so, or an empty text."""
+    try:
+        return importlib.metadata.version(distribution) if distribution else ""
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
 @dataclass(frozen=True)
 class Loop:
     """An event loop of asyncio's kind."""
@@ -28,10 +36,7 @@ class Loop:
     @property
     def version(self) -> str:
         """The installed version, or an empty text."""
-        try:
-            return importlib.metadata.version(self.distribution) if self.distribution else ""
-        except importlib.metadata.PackageNotFoundError:
-            return ""
+        return version(self.distribution)
 
 
 OURS = "uringcore"
@@ -63,6 +68,10 @@ COMMON = (OURS, "uvloop", "asyncio")
 
 OTHERS = tuple(name for name in KNOWN if name not in COMMON)
 """What ``tools/bench --install-peers`` tries to get."""
+
+
+LIBRARIES = {"aiofiles": "aiofiles"}
+"""Module -> what pip calls it: what else ``--install-peers`` gets, for the suite ``files``."""
 
 
 def new_event_loop(name: str, **options: object) -> asyncio.AbstractEventLoop:

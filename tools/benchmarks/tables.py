@@ -116,13 +116,14 @@ def workload_table(results: Results, peers: Sequence[Peer]) -> Table:
 
 def _verdict_line(verdict: Verdict) -> str:
     figure = verdict.figure
-    bound = f"{'≤' if figure.at_most else '≥'} {figure.limit:g}"
+    bound = verdict.bound
     if verdict.value is None:
         return f"[yellow]SKIPPED[/yellow] {figure.text}: not measured (must be {bound})"
     word = "[green]PASS[/green]   " if verdict.met else "[red]MISSED[/red] "
     value = verdict.value
     measured = f"{value.median:.3f} ({value.low:.3f} to {value.high:.3f})"
-    return f"{word} {figure.text}: {measured}, must be {bound}"
+    by = f", missed by {verdict.missed_by}" if verdict.missed_by else ""
+    return f"{word} {figure.text}: {measured}, must be {bound}{by}"
 
 
 def _notes(results: Mapping[str, Results]) -> list[str]:

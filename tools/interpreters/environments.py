@@ -13,7 +13,7 @@ from interpreters.wheels import ROOT
 
 PINS = ROOT / "tools" / "requirements.txt"
 # What the tests of the package import. (cffi is left out for PyPy, which carries its own.)
-TEST_REQUIREMENTS = ("cffi", "pytest", "pytest-timeout", "setuptools")
+TEST_REQUIREMENTS = ("cffi", "hypothesis", "pytest", "pytest-timeout", "setuptools")
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from rich.console import Console
 
@@ -25,10 +25,24 @@ ROUNDS, QUICK_ROUNDS = 15, 5
 SECONDS, QUICK_SECONDS = 0.1, 0.05
 
 
-def _select(suite: str, only: list[str]) -> tuple[list[Workload], list[Subject]]:
-    """The workloads and loops that ``--only`` leaves; exits on a name that is neither."""
+class Named(Protocol):
+    """What ``--only`` can name."""
+
+    @property
+    def name(self) -> str:
+        """On the command line."""
+
+
+AnyWorkload = TypeVar("AnyWorkload", bound=Named)
+AnySubject = TypeVar("AnySubject", bound=Named)
+
+
+def select(
+    all_workloads: Sequence[AnyWorkload], all_subjects: Sequence[AnySubject], only: list[str]
+) -> tuple[list[AnyWorkload], list[AnySubject]]:
+    """The workloads and subjects that ``--only`` leaves; exits on a name that is neither."""
     names = {name for item in only for name in item.split(",") if name}
-    workloads, subjects = list(INSIDE_SUITES[suite]), list(SUBJECTS)
+    workloads, subjects = list(all_workloads), list(all_subjects)
     unknown = names - {w.name for w in workloads} - {s.name for s in subjects}
     if unknown:
         known = ", ".join([w.name for w in workloads] + [s.name for s in subjects])
@@ -65,7 +79,7 @@ def run(console: Console, options: argparse.Namespace, about: Mapping[str, Any])
     """Measure and show what the command line asks for; return it as a document."""
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     seconds = options.seconds or (QUICK_SECONDS if options.quick else SECONDS)
-    workloads, subjects = _select(options.suite, options.only)
+    workloads, subjects = select(INSIDE_SUITES[options.suite], SUBJECTS, options.only)
     results = _run(console, workloads, subjects, rounds, seconds)
     verdicts = judge(results)
     console.print(suite_table(results, subjects))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from benchmarks.inside.subjects import Subject
-from benchmarks.inside.timing import Timing, Workload
+from benchmarks.inside.timing import Timing
 from benchmarks.pairing import Results
 from benchmarks.processes import ServerError, ServerProcess, python_command
 
@@ -14,24 +15,43 @@ ANSWER_SECONDS = 60.0
 """Over the window, how long a worker may take: for trying out how much to do, on a busy machine."""
 
 
+class Measured(Protocol):
+    """Who takes turns: a loop, or a way to work with files."""
+
+    @property
+    def name(self) -> str:
+        """On the command line."""
+
+    @property
+    def label(self) -> str:
+        """In tables."""
+
+    @property
+    def foreign(self) -> bool:
+        """Whether its failures are no failure of this project."""
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why it cannot be measured here, or None."""
+
+
 class MissingError(Exception):
     """A loop does not have what a workload asks for."""
 
 
 class Worker:
-    """The process of one loop; started when it is first asked, and again after it died."""
+    """The process of one subject; started when it is first asked, and again after it died."""
 
-    def __init__(self, subject: Subject, cpu: int | None) -> None:
+    def __init__(self, command: Sequence[str], cpu: int | None) -> None:
         """Start nothing yet."""
-        self._subject = subject
+        self._command = command
         self._cpu = cpu
         self._process: ServerProcess | None = None
 
-    def measure(self, workload: Workload, seconds: float) -> Timing:
+    def measure(self, workload: Any, seconds: float) -> Timing:
         """Take a sample; raise MissingError, or ServerError for anything wrong."""
         if self._process is None:
-            command = python_command("benchmarks.inside.worker", self._subject.name)
-            self._process = ServerProcess(command, self._cpu)
+            self._process = ServerProcess(self._command, self._cpu)
         try:
             answer = self._process.ask(f"{workload.name} {seconds}", seconds + ANSWER_SECONDS)
         except ServerError:
@@ -51,15 +71,23 @@ class Worker:
 @contextlib.contextmanager
 def workers(subjects: Sequence[Subject], cpu: int | None) -> Iterator[dict[str, Worker]]:
     """A worker for each loop, by name; all are stopped behind."""
-    made = {subject.name: Worker(subject, cpu) for subject in subjects}
-    try:
+    module = "benchmarks.inside.worker"
+    made = {s.name: Worker(python_command(module, s.name), cpu) for s in subjects}
+    with stopping(made):
         yield made
+
+
+@contextlib.contextmanager
+def stopping(working: Mapping[str, Worker]) -> Iterator[None]:
+    """Stop them all behind."""
+    try:
+        yield
     finally:
-        for worker in made.values():
+        for worker in working.values():
             worker.stop()
 
 
-def _able(subjects: Sequence[Subject], results: Results) -> list[Subject]:
+def _able(subjects: Sequence[Measured], results: Results) -> list[Measured]:
     """Those that can be measured here; the others are noted with the reason."""
     able = []
     for subject in subjects:
@@ -71,7 +99,7 @@ def _able(subjects: Sequence[Subject], results: Results) -> list[Subject]:
     return able
 
 
-def _note(error: ServerError, subject: Subject, results: Results) -> None:
+def _note(error: ServerError, subject: Measured, results: Results) -> None:
     """A failed round; a loop that comes from elsewhere is not tried again."""
     name = results.workload.name
     if subject.foreign:
@@ -83,9 +111,9 @@ def _note(error: ServerError, subject: Subject, results: Results) -> None:
 
 
 def run_rounds(
-    workload: Workload,
-    subjects: Sequence[Subject],
-    working: dict[str, Worker],
+    workload: Any,
+    subjects: Sequence[Measured],
+    working: Mapping[str, Worker],
     rounds: int,
     seconds: float,
     on_step: Callable[[str], None],

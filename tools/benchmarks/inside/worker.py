@@ -9,44 +9,61 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import gc
 import json
 import os
 import sys
+from collections.abc import Callable
 
 from benchmarks.inside.catalogue import WORKLOADS
 from benchmarks.inside.subjects import SUBJECTS, Subject
-from benchmarks.inside.timing import Timing, Work
+from benchmarks.inside.timing import Timing, Watch
 
 TRY_SECONDS = 0.02
 TRY_SHARE = 0.2
 
+Measure = Callable[[str, float], Timing]
+"""Takes one sample of a workload, in a window of so many seconds."""
 
-def count_for(work: Work, subject: Subject, seconds: float) -> int:
+
+def count_for(work: Callable[[int], Watch], seconds: float) -> int:
     """How many operations take about so long; trying that out warms everything up."""
     count, enough = 1, min(TRY_SECONDS, seconds * TRY_SHARE)
     while True:
-        watch = work(subject, count)
+        watch = work(count)
         if watch.seconds >= enough:
             return max(1, round(count * seconds / watch.seconds))
         count *= 4
 
 
-def measure(subject: Subject, name: str, seconds: float, counts: dict[str, int]) -> Timing:
-    """Take one sample; ``counts`` keeps what was tried out before."""
-    work = WORKLOADS[name].work
-    if name not in counts:
-        counts[name] = count_for(work, subject, seconds)
+def timed(work: Callable[[int], Watch], count: int) -> Timing:
+    """Take one sample."""
     gc.collect()
-    count = counts[name]
-    watch = work(subject, count)
+    watch = work(count)
     return Timing(watch.seconds * 1e6 / count, watch.cpu_seconds * 1e6 / count, count)
 
 
-def _reply(subject: Subject, line: str, counts: dict[str, int]) -> dict[str, object]:
+class _Loop:
+    """Measures one loop."""
+
+    def __init__(self, subject: Subject) -> None:
+        """``_counts`` keeps what was tried out before."""
+        self._subject = subject
+        self._counts: dict[str, int] = {}
+
+    def measure(self, name: str, seconds: float) -> Timing:
+        """Take one sample of a workload."""
+        work = functools.partial(WORKLOADS[name].work, self._subject)
+        if name not in self._counts:
+            self._counts[name] = count_for(work, seconds)
+        return timed(work, self._counts[name])
+
+
+def _reply(line: str, measure: Measure) -> dict[str, object]:
     name, seconds = line.split()
     try:
-        timing = measure(subject, name, float(seconds), counts)
+        timing = measure(name, float(seconds))
     except NotImplementedError as reason:
         return {"answer": {"missing": str(reason) or "not implemented"}}
     except Exception as error:
@@ -55,18 +72,21 @@ def _reply(subject: Subject, line: str, counts: dict[str, int]) -> dict[str, obj
 
 
 def main() -> None:
-    """Answer until the input ends."""
+    """Measure the loop that the command line names."""
     subjects = {subject.name: subject for subject in SUBJECTS}
     parser = argparse.ArgumentParser(prog="benchmarks.inside.worker", description=__doc__)
     parser.add_argument("loop", choices=sorted(subjects))
-    subject = subjects[parser.parse_args().loop]
+    answer(_Loop(subjects[parser.parse_args().loop]).measure)
+
+
+def answer(measure: Measure) -> None:
+    """Answer each line until the input ends."""
     # What is measured may print or start programs that do: the answers have their own way out.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     print("ready", file=answers)
-    counts: dict[str, int] = {}
     for line in sys.stdin:
-        print(json.dumps(_reply(subject, line, counts)), file=answers)
+        print(json.dumps(_reply(line, measure)), file=answers)
 
 
 if __name__ == "__main__":

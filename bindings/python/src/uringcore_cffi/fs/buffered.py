@@ -383,7 +383,8 @@ class BufferedFile(AsyncFile):
 
     async def flush(self) -> None:
         """Hand over to the kernel what is pending."""
-        self._check_open("flush of closed file")
+        what = "flush of closed file" if self._d.writable else "I/O operation on closed file."
+        self._check_open(what)
         turn = self._turn
         if turn.taken:
             await turn.wait()

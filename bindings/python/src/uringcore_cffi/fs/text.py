@@ -139,7 +139,6 @@ class TextFile(AsyncFile):
 
     async def isatty(self) -> bool:
         """Tell whether the file is a terminal."""
-        self._check_open()
         return await self._buffer.isatty()
 
     def detach(self) -> BufferedFile:
