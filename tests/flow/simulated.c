@@ -51,6 +51,10 @@ static int sim_submit(struct uci_backend *backend, const struct uci_operation *o
     if (sim.refuse_with)
         return refuse(&sim.sends[sim.count - 1]);
     plain.shape &= (uint8_t)~(UCI_OPERATION_ZERO_COPY | UCI_OPERATION_FIXED);
+    if (sim.cut_to && plain.op == UCI_OP_SEND) {
+        plain.length = sim.cut_to;
+        sim.cut_to = 0;
+    }
     return sim.real->submit(backend, &plain);
 }
 

@@ -26,6 +26,7 @@ struct sim {
     uint32_t resets;
     int32_t refuse_with; /* the next one: 0: it is not refused */
     bool refusal_has_notice;
+    uint32_t cut_to; /* the next one of a single part takes no more bytes; 0: all */
     struct uci_completion ready[2 * SIM_SENDS]; /* made up, to be reaped */
     uint32_t ready_count;
 };

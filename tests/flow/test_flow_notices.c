@@ -150,6 +150,23 @@ static void copied_bytes_that_left_with_a_reference_are_not_used_again(void **st
     assert_int_equal(p.link.sink->references, 1);
 }
 
+static void a_short_send_is_continued_and_its_memory_waits_for_both_notices(void **state)
+{
+    struct uct *t = *state;
+    struct sim *sim = sim_install(t);
+    struct party p = open_party(t, NULL);
+
+    sim->cut_to = BYTES / 3;
+    send_each(t, &p, 1, UC_SEND_ZERO_COPY);
+    assert_int_equal(sim->count, 2);
+    assert_int_equal(sim->sends[0].result, BYTES / 3);
+    assert_int_equal(sim->sends[1].length, BYTES - BYTES / 3);
+    give_notice(t, sim, 1, false);
+    assert_int_equal(p.link.sink->references, 0);
+    give_notice(t, sim, 0, false);
+    assert_int_equal(p.link.sink->references, 1);
+}
+
 static void notices_take_no_credit(void **state)
 {
     struct uc_fd_options options = {.size = sizeof(options), .credit_ops = 1};
@@ -366,6 +383,7 @@ int main(void)
         UCT(references_come_back_in_the_order_of_sending),
         UCT(what_was_copied_behind_one_waits_with_it),
         UCT(copied_bytes_that_left_with_a_reference_are_not_used_again),
+        UCT(a_short_send_is_continued_and_its_memory_waits_for_both_notices),
         UCT(notices_take_no_credit),
         UCT(beyond_what_is_waited_for_the_kernel_copies),
         UCT(after_a_report_of_copying_only_demand_counts),

