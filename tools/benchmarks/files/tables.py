@@ -14,7 +14,7 @@ from benchmarks.pairing import Results
 from benchmarks.tables import median, number, spread
 
 HEADINGS = (
-    "µs", "best", "CPU µs", "speed /\naiofiles,\nuvloop", "lowest,\nhighest",
+    "µs", "best", "CPU µs", "speed /\naiofiles,\nuvloop", "lowest,\nhighest", "by CPU\ntime",
     "speed /\nthread", "CPU /\nraw", "promised",
 )  # fmt: skip
 
@@ -56,6 +56,7 @@ def _rows(
             median(result.spread(name, cpu)),
             median(ratio),
             "" if ratio is None else f"{number(ratio.low)}, {number(ratio.high)}",
+            median(result.ratio(BASE, name, cpu)),
             median(result.ratio("thread", name, us)),
             median(result.ratio(name, "raw-uring", cpu)),
             _promised(mine) if name == "ours" else "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from file_scripts import Opening, Script, compare
+from file_scripts import Opening, Script, compare, flushed
 from hypotheses import examples
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -96,7 +96,7 @@ def scripts(draw, *names):
     opening = draw(openings)
     known = draw(st.one_of(st.none(), text))
     content = None if known is None else known.encode(opening.encoding, "ignore")
-    chosen = draw(calls(*names))
+    chosen = flushed(draw(calls(*names)), frozenset({"read", "readline", "readlines", "next"}))
     if not set(opening.mode) & {"r", "+"}:
         # the built-in's tell() is out of order for good when its readlines() has failed
         chosen = tuple(each for each in chosen if each[0] != "readlines")

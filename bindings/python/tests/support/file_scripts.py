@@ -39,6 +39,22 @@ class Script:
     calls: tuple[tuple[str, tuple[Any, ...]], ...]
 
 
+def flushed(calls: Any, reading: frozenset[str]) -> tuple[Any, ...]:
+    """Put a flush() between writing and those calls that read.
+
+    Without one the built-in may read where it should have written, and write where it has read:
+    its read1() forgets what waits to be written, and text is read by read1().
+    """
+    found: list[Any] = []
+    written = False
+    for call in calls:
+        if call[0] in reading and written:
+            found.append(("flush", ()))
+        written = (written or call[0] in ("write", "writelines")) and call[0] not in reading
+        found.append(call)
+    return tuple(found)
+
+
 def failure(error: BaseException, folder: Path) -> tuple[Any, ...]:
     """Say all that a program can tell of an exception; folders differ, the rest must not."""
     said = str(error).replace(str(folder), "")

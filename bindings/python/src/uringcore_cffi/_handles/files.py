@@ -43,10 +43,9 @@ _STATX: Final = struct.Struct("=IIQIIIH2xQQQQ" + "qI4x" * 4 + "IIII")
 
 # CPython's bytes never move, and cffi passes a pointer into them.
 _BYTES_STAY = sys.implementation.name == "cpython"
+_IS_PYPY = sys.implementation.name == "pypy"
 # PyPy lets a bytearray be resized, which moves it, while others have its address.
-MEMORY_MOVES: Final = sys.implementation.name == "pypy"
-# PyPy makes st_atime_ns and its kin of these.
-_NANOSECONDS_APART = hasattr(os.stat_result, "nsec_atime")
+MEMORY_MOVES: Final = _IS_PYPY
 _allocate = ffi.new_allocator(should_clear_after_alloc=False)
 
 
@@ -138,7 +137,7 @@ def stat_result(block: Block) -> os.stat_result:
     ) = _STATX.unpack(block.view[: _STATX.size])
     atime, atime_ns, _, _, ctime, ctime_ns, mtime, mtime_ns = times
     dev = os.makedev(dev_major, dev_minor)
-    names = {
+    rest = {
         "st_atime": atime + 1e-9 * atime_ns,
         "st_mtime": mtime + 1e-9 * mtime_ns,
         "st_ctime": ctime + 1e-9 * ctime_ns,
@@ -149,6 +148,6 @@ def stat_result(block: Block) -> os.stat_result:
         "st_blocks": blocks,
         "st_rdev": os.makedev(rdev_major, rdev_minor),
     }
-    if _NANOSECONDS_APART:
-        names.update(nsec_atime=atime_ns, nsec_mtime=mtime_ns, nsec_ctime=ctime_ns)
-    return os.stat_result((mode, ino, dev, nlink, uid, gid, size, atime, mtime, ctime), names)
+    if _IS_PYPY:  # which makes the times of these; CPython refuses names that it does not know
+        rest.update(nsec_atime=atime_ns, nsec_mtime=mtime_ns, nsec_ctime=ctime_ns)
+    return os.stat_result((mode, ino, dev, nlink, uid, gid, size, atime, mtime, ctime), rest)

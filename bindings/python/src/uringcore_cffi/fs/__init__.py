@@ -21,27 +21,24 @@ from uringcore_cffi.fs import ospath as path
 from uringcore_cffi.fs.copying import copyfile, read_many, sendfile
 from uringcore_cffi.fs.names import (
     access,
-    exists,
     getcwd,
     link,
-    listdir,
     lstat,
-    makedirs,
     mkdir,
     readlink,
     remove,
-    removedirs,
     rename,
-    renames,
     replace,
     rmdir,
-    scandir,
     stat,
     statvfs,
     symlink,
     unlink,
 )
 from uringcore_cffi.fs.opening import open  # noqa: A004  # the built-in's name is the point
+from uringcore_cffi.fs.ospath import exists
+from uringcore_cffi.fs.scanning import listdir, scandir
+from uringcore_cffi.fs.trees import makedirs, removedirs, renames
 
 __all__ = [
     "access",

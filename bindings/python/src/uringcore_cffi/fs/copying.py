@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from uringcore_cffi._handles import files, names
 from uringcore_cffi._handles.files import OFFSET_CURRENT
+from uringcore_cffi.fs.common import file_error
 from uringcore_cffi.fs.engine import PIECE_MAX, engine_of_running_loop
 from uringcore_cffi.fs.names import lstat, readlink, run, symlink
 from uringcore_cffi.fs.names import stat as ask
 from uringcore_cffi.fs.opening import open_path
-from uringcore_cffi.fs.raw import file_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -25,7 +25,6 @@ import errno
 import itertools
 import os
 import threading
-import time
 import types
 import weakref
 from collections import deque
@@ -36,6 +35,7 @@ from uringcore_cffi._handles import files, names
 from uringcore_cffi._handles.pool import Pool
 from uringcore_cffi._handles.ring import Ring
 from uringcore_cffi._loop.loop import UringEventLoop
+from uringcore_cffi.fs.operation import Operation, release
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -60,42 +60,7 @@ _BLOCKS_KEPT = {13: 64, 17: 16, 20: 4}
 # No operation moves more than this; who wants more asks again.
 PIECE_MAX = 1 << 20
 
-# What does not end by itself is waited for as long, when an engine ends.
-_PATIENCE_NS = 1_000_000_000
 _EVENT_BYTES = 8
-
-
-class Operation:
-    """One operation, from its submission to its record.
-
-    ``result`` is what the record says, once ``done``; ``memory`` is what the kernel may touch until
-    then. ``late`` is called with the result if nobody waits for it any more.
-    """
-
-    __slots__ = ("abandoned", "cookie", "done", "late", "memory", "name", "result")
-
-    def __init__(self, cookie: int, memory: Any, late: Callable[[int], Any] | None) -> None:
-        self.cookie = cookie
-        self.name = 0
-        self.memory = memory
-        self.late = late
-        self.done = False
-        self.abandoned = False
-        self.result = 0
-
-    def end(self, result: int) -> None:
-        """Take the record's result; what nobody waits for is undone."""
-        self.result = result
-        self.done = True
-        self.memory = None
-        if self.abandoned:
-            self.undo()
-
-    def undo(self) -> None:
-        """Give back what the operation has made."""
-        late, self.late = self.late, None
-        if late is not None and self.result >= 0:
-            late(self.result)
 
 
 class Engine:
@@ -123,7 +88,7 @@ class Engine:
         self._next_cookie = itertools.count(1).__next__
         self._ret_op = files.new_ret_op()
         self._blocks: dict[int, list[files.Block]] = {bits: [] for bits in _BLOCK_BITS}
-        self._release = weakref.finalize(self, _release, ring, pool, self._pending)
+        self._release = weakref.finalize(self, release, ring, pool, self._pending)
         ring.enable()
         self._event_fd = ring.event_fd()
         loop.add_reader(self._event_fd, self._on_ready)
@@ -364,49 +329,6 @@ def _wake(waiter: asyncio.Future[None]) -> None:
 def _next_turn() -> Generator[None, None, None]:
     yield
 
-
-def _release(ring: Ring, pool: Pool, pending: dict[int, Operation]) -> None:
-    """End what is in flight, and free the ring."""
-    if ring.handle == files.NO_RING:
-        return
-    try:
-        _end_pending(ring, pending)
-    except (OSError, RuntimeError):
-        pass  # in a child, or refused: it ends with the ring
-    ring.free()
-    pool.free()
-    for operation in list(pending.values()):
-        if operation.memory is not None:
-            _still_the_kernels.append(operation.memory)
-        operation.abandoned = False
-        operation.end(-errno.ECANCELED)
-    pending.clear()
-
-
-def _end_pending(ring: Ring, pending: dict[int, Operation]) -> None:
-    """Cancel everything, and wait until the kernel has let go of it, for a while."""
-    if not pending and not ring.recover():
-        return
-    ring.enable()
-    for operation in list(pending.values()):
-        operation.abandoned = True
-        if operation.name:
-            files.cancel(ring.handle, operation.name)
-    batch = ring.recover()
-    deadline = time.monotonic_ns() + _PATIENCE_NS
-    while True:
-        for _, result, _, _, cookie in batch:
-            if cookie in pending:
-                pending.pop(cookie).end(result)
-        ring.taken()
-        left = deadline - time.monotonic_ns()
-        if not pending or left <= 0:
-            return
-        batch = ring.records(ring.wait(left))
-
-
-# What the kernel has not let go of when its ring went: nobody else may ever have that memory.
-_still_the_kernels: list[Any] = []
 
 # The engine of each loop. It belongs to its loop, which holds it as a reader's callback.
 _engines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[Engine]] = (

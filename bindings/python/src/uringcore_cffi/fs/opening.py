@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from uringcore_cffi._handles import files
 from uringcore_cffi.fs.buffered import BufferedFile, BufferedRandom, BufferedReader, BufferedWriter
+from uringcore_cffi.fs.common import ACCESS_BITS, AsyncFile, file_error
+from uringcore_cffi.fs.descriptor import Descriptor
 from uringcore_cffi.fs.engine import engine_of_running_loop
-from uringcore_cffi.fs.raw import AsyncFile, Descriptor, RawFile, file_error
+from uringcore_cffi.fs.raw import RawFile
 from uringcore_cffi.fs.text import TextFile
 
 if TYPE_CHECKING:
@@ -334,7 +336,7 @@ def make_file(
     """Make a file of a descriptor that was just opened; it is closed if that fails."""
     try:
         parsed = _check(mode, buffering, encoding, errors, newline)
-        flags = parsed.flags & os.O_ACCMODE
+        flags = parsed.flags & ACCESS_BITS
         descriptor = Descriptor(fd, name, flags, parsed.raw, True, os.fstat(fd))
     except BaseException:
         os.close(fd)

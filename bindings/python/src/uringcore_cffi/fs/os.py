@@ -8,23 +8,20 @@ from uringcore_cffi.fs.names import (
     access,
     getcwd,
     link,
-    listdir,
     lstat,
-    makedirs,
     mkdir,
     readlink,
     remove,
-    removedirs,
     rename,
-    renames,
     replace,
     rmdir,
-    scandir,
     stat,
     statvfs,
     symlink,
     unlink,
 )
+from uringcore_cffi.fs.scanning import listdir, scandir
+from uringcore_cffi.fs.trees import makedirs, removedirs, renames
 
 __all__ = [
     "access",

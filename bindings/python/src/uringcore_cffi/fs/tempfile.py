@@ -14,8 +14,9 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from uringcore_cffi.fs import names
+from uringcore_cffi.fs.common import AsyncFile
 from uringcore_cffi.fs.opening import Opening, make_file, open_path
-from uringcore_cffi.fs.raw import AsyncFile
+from uringcore_cffi.fs.trees import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -382,7 +383,7 @@ class TemporaryDirectory:
     async def cleanup(self) -> None:
         """Remove the directory with all that is in it, if that was not done yet."""
         if self._end is not None and self._end.detach() is not None:
-            await _remove_tree(self.name)
+            await remove_tree(self.name)
 
     async def close(self) -> None:
         """Remove the directory with all that is in it, if that was not done yet."""
@@ -392,23 +393,3 @@ class TemporaryDirectory:
 def _remove_directory(path: Any, who: str) -> None:
     warnings.warn(f"Implicitly cleaning up {who}", ResourceWarning, stacklevel=2)
     shutil.rmtree(path, ignore_errors=True)
-
-
-async def _remove_tree(path: Any) -> None:
-    try:
-        found = await names.scandir(path)
-    except FileNotFoundError:
-        return
-    except PermissionError:
-        os.chmod(path, 0o700)
-        found = await names.scandir(path)
-    for entry in found:
-        if entry.is_dir(follow_symlinks=False):
-            await _remove_tree(entry.path)
-            continue
-        try:
-            await names.unlink(entry.path)
-        except PermissionError:
-            os.chmod(path, 0o700)
-            await names.unlink(entry.path)
-    await names.rmdir(path)

@@ -15,9 +15,9 @@ import io
 import os
 from typing import TYPE_CHECKING, Any
 
+from uringcore_cffi.fs.common import AsyncFile, read_lines, to_size
 from uringcore_cffi.fs.cookie import Cookie, find_place
 from uringcore_cffi.fs.engine import HITS_MAX
-from uringcore_cffi.fs.raw import AsyncFile, read_lines, to_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
