@@ -1,7 +1,7 @@
 /*
  * Looking many things up in a file with one record: the lines that begin at given offsets.
  *
- *   read_many FILE OFFSET...     prints, for each offset, what stands there up to the end of the line
+ *   read_many FILE OFFSET...     prints what stands at each, up to the end of its line
  *
  * All reads are submitted together, and the whole has a second to end. What is cached is read by
  * one kernel entry, however many reads that is.

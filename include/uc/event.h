@@ -30,8 +30,8 @@ enum uc_event_kind {
     /* A connect ended: 0 or negative. */
     UC_EVENT_CONNECT = 4,
     /* The send queue moved: result payloads that were queued by reference are the caller's again,
-     * counted in the order they were sent in. UC_EVENT_LOW_WATER: the queue has sunk to the
-     * low-water mark. */
+     * counted in the order they were sent in; after a zero-copy send that is when the peer has
+     * acknowledged it. UC_EVENT_LOW_WATER: the queue has sunk to the low-water mark. */
     UC_EVENT_SENT = 5,
     /* A send failed with result < 0. Of a stream, what was queued is dropped and every reference is
      * the caller's again. */

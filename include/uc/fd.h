@@ -51,14 +51,16 @@ enum uc_fd_flag {
  * Of the credit for operations sending comes first: with less than what is asked for at a time, a
  * receive or poll is interrupted for a send and goes on after it. */
 struct uc_fd_options {
-    uint32_t size;         /* sizeof(struct uc_fd_options) */
-    uint32_t flags;        /* UC_FD_* */
-    uint64_t cookie;       /* comes back in every record */
-    uint64_t credit_bytes; /* given out in a turn, plus leased: then receiving rests; 0: 1 MiB */
-    uint32_t credit_ops;   /* operations in flight at a time: 1 to 16; 0 means 16 */
-    uint32_t reserved;     /* 0 */
-    uint64_t high_water;   /* queued bytes that owe UC_EVENT_LOW_WATER; 0: 64 KiB */
-    uint64_t low_water;    /* at which it is paid; with high_water 0: 16 KiB */
+    uint32_t size;            /* sizeof(struct uc_fd_options) */
+    uint32_t flags;           /* UC_FD_* */
+    uint64_t cookie;          /* comes back in every record */
+    uint64_t credit_bytes;    /* given out in a turn, plus leased: then receiving rests; 0: 1 MiB */
+    uint32_t credit_ops;      /* operations in flight at a time: 1 to 16; 0 means 16 */
+    uint32_t reserved;        /* 0 */
+    uint64_t high_water;      /* queued bytes that owe UC_EVENT_LOW_WATER; 0: 64 KiB */
+    uint64_t low_water;       /* at which it is paid; with high_water 0: 16 KiB */
+    uint64_t zero_copy_bytes; /* UC_SEND_REFERENCE of at least so many is sent without a copy where
+                                 that pays; 0: never */
 };
 
 /* Values of uc_fd_status.state. */
@@ -70,17 +72,28 @@ enum uc_fd_state {
     UC_FD_CLOSED = 5,      /* never seen: a closed handle answers -ESTALE */
 };
 
+/* Values of uc_fd_status.zero_copy. */
+enum uc_zero_copy_state {
+    UC_ZERO_COPY_OFF = 0,    /* nothing was to be sent so yet */
+    UC_ZERO_COPY_IN_USE = 1, /* from zero_copy_bytes on */
+    UC_ZERO_COPY_LOCAL = 2,  /* does not pay: the peer is on this machine, which copies anyway */
+    UC_ZERO_COPY_COPIED = 3, /* does not pay: the kernel reported that it had to copy */
+    UC_ZERO_COPY_UNSUPPORTED = 4, /* by the kernel, the backend or this kind of socket: TCP it is */
+};
+
 struct uc_fd_status {
     uint32_t size;              /* sizeof(struct uc_fd_status), set by the caller */
     uint32_t state;             /* enum uc_fd_state */
     int32_t fd;                 /* the descriptor */
     uint32_t receiving;         /* 1 while the caller wants to receive or accept */
-    uint32_t in_flight;         /* operations in the kernel */
+    uint32_t in_flight;         /* operations in the kernel, and zero-copy sends it still reads */
     uint32_t credit_ops;        /* that may be in flight */
     uint64_t credit_bytes;      /* that may be given out in a turn, and leased */
     uint64_t undelivered_bytes; /* received, kept because the caller has stopped */
     uint64_t queued_bytes;      /* to be sent, including what is in flight */
     uint64_t leased_bytes;      /* of buffers kept from its records and not released */
+    uint32_t zero_copy;         /* UC_ZERO_COPY_* */
+    uint32_t reserved;          /* 0 */
 };
 
 /**
@@ -171,12 +184,25 @@ UC_EXPORT int uc_fd_recv_stop(uc_fd *fd);
 /* Bits of uc_fd_send()'s flags. */
 enum uc_send_flag {
     UC_SEND_REFERENCE = 1, /* do not copy; data stays as it is until UC_EVENT_SENT */
+    UC_SEND_ZERO_COPY = 2, /* the same, and without a copy by the kernel, whether it pays or not */
 };
+
+/* Sending without a copy. By reference, libuc copies nothing, but the kernel still does, into the
+ * socket. Without that copy the network card reads the memory itself: UC_EVENT_SENT comes when the
+ * peer has acknowledged the bytes, a round trip later, while the next ones are on their way. Pages
+ * are pinned meanwhile, and charged to RLIMIT_MEMLOCK; without memory for that the kernel copies.
+ * It pays from some 10 KiB on, over a real network.
+ *
+ * zero_copy_bytes leaves it to libuc: the kernel copies for peers on this machine, and on a
+ * descriptor for which it has reported that it had to (it reports from 6.3 on).
+ * uc_fd_status.zero_copy tells. UC_SEND_ZERO_COPY does not ask what pays. Where it cannot be had at
+ * all, both copy. Data in the registered part of the pool (UC_POOL_REGISTER) that leaves alone is
+ * pinned and charged already. */
 
 /**
  * uc_fd_send - queue bytes for sending
  * @fd:    a stream
- * @data:  @bytes bytes; copied, unless UC_SEND_REFERENCE is set
+ * @data:  @bytes bytes; copied, unless UC_SEND_REFERENCE or UC_SEND_ZERO_COPY is set
  * @bytes: 1 to 2^40
  * @flags: UC_SEND_*
  *
@@ -343,7 +369,8 @@ UC_EXPORT int uc_fd_get_status(uc_fd *fd, struct uc_fd_status *ret_status);
 
 /* Bits of uc_fd_close()'s flags. */
 enum uc_close_flag {
-    UC_CLOSE_ABORT = 1, /* drop what is queued instead of sending it first */
+    UC_CLOSE_ABORT = 1, /* drop what is queued instead of sending it first; and reset a connection
+                           that the kernel still sends to without a copy */
     UC_CLOSE_KEEP = 2,  /* the descriptor stays open, the caller's at UC_EVENT_CLOSED */
     UC_CLOSE_NOW = 4,   /* with UC_CLOSE_ABORT: return when nothing is in flight */
 };
@@ -353,8 +380,10 @@ enum uc_close_flag {
  * @fd:    a handle
  * @flags: UC_CLOSE_*
  *
- * UC_EVENT_CLOSED is the last record; then the handle can only be freed. May be called again to
- * turn a close that still sends into an abort.
+ * UC_EVENT_CLOSED is the last record; then the handle can only be freed. After zero-copy sends it
+ * comes when the peer has acknowledged them, however long that takes; unless UC_CLOSE_KEEP is set
+ * the peer is told of the end at once. May be called again to turn a close that still sends, or
+ * waits for that, into an abort.
  *
  * Return: 0, or
  *   -EALREADY  closing already, and this call adds nothing

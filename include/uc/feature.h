@@ -21,6 +21,7 @@ enum uc_feature {
     UC_FEATURE_NO_IOWAIT = 1 << 8,        /* idling is not shown as waiting for a disk; 6.15 */
     UC_FEATURE_SQPOLL = 1 << 9,           /* a kernel thread submits */
     UC_FEATURE_REGISTERED_BUFFERS = 1 << 10, /* the pool is registered as fixed buffers */
+    UC_FEATURE_SEND_ZERO_COPY = 1 << 11,     /* what is sent by reference need not be copied; 6.1 */
 };
 
 /* Values of uc_feature_info.use. */

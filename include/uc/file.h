@@ -5,9 +5,10 @@
  * What this kernel's io_uring can do is asked of it; the rest (and everything on the epoll backend)
  * is a system call on one of the ring's threads, at most four. Nothing else tells the two apart.
  *
- * Memory that an operation names (a buffer, parts, a statvfs result) belongs to libuc and the kernel
- * until that record. Paths are copied. None of these functions waits for a file, or enters the kernel
- * unless the submission queue is full. A descriptor must stay open until the record.
+ * Memory that an operation names (a buffer, parts, a statvfs result) belongs to libuc and the
+ * kernel until that record. Paths are copied. None of these functions waits for a file, or enters
+ * the kernel unless the submission queue is full. A descriptor must stay open until the record; for
+ * the parts of uc_op_read_many() it is as uc/op.h says of uc_op_read().
  *
  * Operations run beside each other: what is to come after another is submitted when the record of
  * that has been seen. One that runs on a thread already, here or in the kernel, may be past being
@@ -18,11 +19,12 @@
  *   -EBADF   a negative descriptor
  *   -ENOMEM  no memory
  *   -EMFILE, -ENFILE  no descriptors for the first operation that needs a thread
+ *   -EAGAIN  the submission queue is full, and the kernel takes nothing before records are taken
  *   -EACCES  the ring is restricted (uc_ring_options.restriction)
  *   -ECHILD, -EPERM
  * and write an identifier to @ret_op, which may be NULL: it names the operation to uc_op_cancel()
- * and uc_op_set_deadline(). Paths are relative to their directory's descriptor, which may be AT_FDCWD
- * (-100).
+ * and uc_op_set_deadline(). Paths are relative to their directory's descriptor, which may be
+ * AT_FDCWD (-100).
  */
 #ifndef UC_FILE_H
 #define UC_FILE_H
@@ -219,9 +221,9 @@ UC_EXPORT int uc_op_list(uc_ring *ring, int fd, void *buffer, uint32_t bytes, ui
  *
  * File systems that can share the blocks do so, and copy nothing.
  *
- * Return: see the head of this file. The record's result is the number of bytes copied, which may be
- * less than @bytes, 0 at the end of @fd_in, or negative: -EXDEV and -EOPNOTSUPP where the two files
- * take reading and writing instead.
+ * Return: see the head of this file. The record's result is the number of bytes copied, which may
+ * be less than @bytes, 0 at the end of @fd_in, or negative: -EXDEV and -EOPNOTSUPP where the two
+ * files take reading and writing instead.
  *
  * Since: 0.1
  */
@@ -255,8 +257,9 @@ struct uc_read_part {
  *
  * Return: see the head of this file; on failure nothing was submitted. The record comes when the
  * last part has ended. Its result is how many parts did not fail, 0 to @count; each part's result
- * stands in @parts: a number of bytes, 0 at the end of the file, or negative, -ECANCELED (or -ETIME,
- * uc_op_set_deadline()) for one that was cut off.
+ * stands in @parts: a number of bytes, 0 at the end of the file, or negative: -ECANCELED (or
+ * -ETIME, uc_op_set_deadline()) for one that was cut off, -EAGAIN or -ENOMEM for one that could not
+ * be submitted behind others.
  *
  * Since: 0.1
  */
@@ -272,13 +275,13 @@ UC_EXPORT int uc_op_read_many(uc_ring *ring, struct uc_read_part *parts, uint32_
  * A timer in the kernel, which is an operation of its own in uc_ring_stats. If it ends first, the
  * operation is asked to end as by uc_op_cancel(), and its record says -ETIME where it would have
  * said -ECANCELED; what cannot be interrupted any more ends when it ends, with its result. If the
- * operation ends first, the timer is called off. A cancellation asked for before the time has passed
- * is reported as such: -ECANCELED.
+ * operation ends first, the timer is called off. A cancellation asked for before the time has
+ * passed is reported as such: -ECANCELED.
  *
  * Return: 0, or
  *   -ESTALE    the operation has ended, or @op never was one
  *   -EALREADY  it has a deadline
- *   -ENOMEM    no memory
+ *   -ENOMEM, -EAGAIN  as at the head of this file
  *   -EINVAL, -ECHILD, -EPERM
  *
  * Since: 0.1

@@ -16,6 +16,7 @@
  *   -EINVAL  a NULL argument, a zero or excessive size, an unknown flag
  *   -EBADF   a negative descriptor
  *   -ENOMEM  no memory
+ *   -EAGAIN  the submission queue is full, and the kernel takes nothing before records are taken
  *   -EACCES  the ring is restricted (uc_ring_options.restriction) and this kind is not among what
  *            it may do
  *   -ECHILD, -EPERM

@@ -94,19 +94,21 @@ struct uc_ring_info {
 struct uc_ring_stats {
     uint32_t size; /* sizeof(struct uc_ring_stats), set by the caller */
     uint32_t reserved;
-    uint64_t kernel_entries; /* system calls made to submit or wait */
-    uint64_t submissions;    /* operations handed to the kernel */
-    uint64_t completions;    /* that came back */
-    uint64_t events;         /* records given to the caller */
-    uint64_t in_flight;      /* operations in the kernel now */
-    uint64_t stale;          /* completions of an earlier life; must stay 0 */
-    uint64_t overflows;      /* how often the completion queue was too small; nothing was lost */
-    uint64_t no_buffers;     /* receives that ended because the pool had no buffer */
-    uint64_t wakeups;        /* uc_ring_wake() calls that interrupted a wait */
-    uint64_t attached;       /* descriptors attached now */
-    uint64_t rehomed;        /* moves to another thread with operations in flight */
-    uint64_t busy_polls;     /* waits that looked for completions first */
-    uint64_t busy_poll_hits; /* and found some */
+    uint64_t kernel_entries;   /* system calls made to submit or wait */
+    uint64_t submissions;      /* operations handed to the kernel */
+    uint64_t completions;      /* that came back */
+    uint64_t events;           /* records given to the caller */
+    uint64_t in_flight;        /* operations in the kernel now */
+    uint64_t stale;            /* completions of an earlier life; must stay 0 */
+    uint64_t overflows;        /* how often the completion queue was too small; nothing was lost */
+    uint64_t no_buffers;       /* receives that ended because the pool had no buffer */
+    uint64_t wakeups;          /* uc_ring_wake() calls that interrupted a wait */
+    uint64_t attached;         /* descriptors attached now */
+    uint64_t rehomed;          /* moves to another thread with operations in flight */
+    uint64_t busy_polls;       /* waits that looked for completions first */
+    uint64_t busy_poll_hits;   /* and found some */
+    uint64_t zero_copy_sends;  /* that took something; see uc/fd.h */
+    uint64_t zero_copy_copied; /* of which the kernel reported that it copied all the same */
 };
 
 /**
@@ -140,7 +142,8 @@ UC_EXPORT int uc_ring_new(const struct uc_ring_options *options, uc_ring **ret_r
  * @ring: a ring, or NULL
  *
  * Cancels all operations and waits until the kernel has let go of every buffer, for a second at
- * most; what has not ended by then keeps its memory. May be called by any thread while no other
+ * most; what has not ended by then keeps its memory. A connection whose peer has not acknowledged
+ * zero-copy sends by then is reset. May be called by any thread while no other
  * uses the ring. Attached descriptors stay open; their uc_fd handles answer -ESTALE and remain to
  * be freed. In a forked child see uc/fork.h.
  *
@@ -157,13 +160,15 @@ UC_EXPORT uc_ring *uc_ring_free(uc_ring *ring);
  * May be called again by another thread once the first no longer uses the ring: it moves, also with
  * operations in flight. Receives, accepts, polls and sends go on where they were, no byte is lost or
  * sent twice; connects and one-shot operations end with -ECANCELED, and so does a send of which an
- * older kernel does not tell how far it got.
+ * older kernel does not tell how far it got. A ring does not move while zero-copy sends are in
+ * flight.
  *
  * Return: 0, or
  *   -EINVAL  @ring is NULL
  *   -ECHILD  the ring belongs to another process
- *   -EBUSY   the completion queue has overflowed, or more is in flight than it holds: take completions
- *            on the old thread first; or the kernel did not let go of the old ring in time
+ *   -EBUSY   the completion queue has overflowed, more is in flight than it holds, or a zero-copy
+ *            send is: take completions on the old thread first; or the kernel did not let go of the
+ *            old ring in time
  *   any error of uc_ring_new(): the ring could not be made anew for this thread
  *
  * Since: 0.1

@@ -53,13 +53,17 @@ enum uci_op {
 
 /* Bits of uci_operation.shape. */
 enum {
-    UCI_OPERATION_MULTISHOT = 1, /* RECV, RECVMSG, ACCEPT: go on until cancelled; POLL: after the
+    UCI_OPERATION_MULTISHOT = 1,  /* RECV, RECVMSG, ACCEPT: go on until cancelled; POLL: after the
                                   * first look only changes are told, and it may end with any */
-    UCI_OPERATION_PROVIDED = 2,  /* RECV, RECVMSG: into a buffer that provide() handed over */
-    UCI_OPERATION_FIXED = 4,     /* READ, WRITE: `address` lies in the registered pool */
-    UCI_OPERATION_WHOLE = 8,     /* SEND, SENDMSG: a stream; better all of it than a part */
-    UCI_OPERATION_KEPT = 16,     /* the descriptor stays with the ring until forget() */
-    UCI_OPERATION_NOW = 32,      /* RECV, RECVMSG: -EAGAIN instead of waiting */
+    UCI_OPERATION_PROVIDED = 2,   /* RECV, RECVMSG: into a buffer that provide() handed over */
+    UCI_OPERATION_FIXED = 4,      /* READ, WRITE, SEND with ZERO_COPY: `address` lies in the
+                                  * registered pool */
+    UCI_OPERATION_WHOLE = 8,      /* SEND, SENDMSG: a stream; better all of it than a part */
+    UCI_OPERATION_KEPT = 16,      /* the descriptor stays with the ring until forget() */
+    UCI_OPERATION_NOW = 32,       /* RECV, RECVMSG: -EAGAIN instead of waiting */
+    UCI_OPERATION_ZERO_COPY = 64, /* SEND, SENDMSG: the memory is read until a second completion,
+                                   * the notice; without one the first has no MORE. Only with
+                                   * UC_FEATURE_SEND_ZERO_COPY */
 };
 
 struct uci_operation {
@@ -79,6 +83,7 @@ enum {
     UCI_COMPLETION_MORE = 1,   /* not the last one of its operation */
     UCI_COMPLETION_BUFFER = 2, /* `buffer` came back, whatever the result is */
     UCI_COMPLETION_LOST = 4,   /* made up: nobody knows what the operation did before it ended */
+    UCI_COMPLETION_COPIED = 8, /* a notice: nothing was saved */
 };
 
 /* What stands in a provided buffer before a datagram: this, then UC_DATAGRAM_ADDRESS_BYTES of room
@@ -152,6 +157,7 @@ struct uci_backend_table {
     /* Plain system calls on the descriptors that operations are about. */
     int (*shutdown)(int fd);
     int (*close)(int fd);
+    int (*reset)(int fd); /* a connection: what was sent and has not arrived is dropped */
     /* Take up to @max connections that wait: none when asking could block. */
     uint32_t (*accept)(int fd, int *connections, uint32_t max);
 };

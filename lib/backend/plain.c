@@ -16,6 +16,13 @@ int uci_plain_close(int fd)
     return close(fd) < 0 ? -errno : 0;
 }
 
+int uci_plain_reset(int fd)
+{
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+
+    return connect(fd, &nobody, sizeof(nobody)) < 0 ? -errno : 0;
+}
+
 uint32_t uci_plain_accept(int fd, int *connections, uint32_t max)
 {
     int flags = fcntl(fd, F_GETFL), connection;

@@ -36,6 +36,8 @@ static const struct feature features[] = {
      UC_FEATURE_USE_REQUEST},
     {"registered-buffers", "5.1", "the pool is registered as fixed buffers",
      "the kernel looks memory up at each operation", UC_FEATURE_USE_REQUEST},
+    {"send-zero-copy", "6.1", "what is sent by reference is not copied", "the kernel copies it",
+     UC_FEATURE_USE_REQUEST},
 };
 
 #define FEATURES (sizeof(features) / sizeof(features[0]))
@@ -138,16 +140,23 @@ const char *uci_features_parse(const char *list, uint64_t *ret_features)
     return NULL;
 }
 
+/* Return: how much of @text is used, with @name behind the others. */
+static size_t append(const char *name, char *text, size_t bytes, size_t used)
+{
+    if (used >= bytes)
+        return used;
+    return used + (size_t)snprintf(text + used, bytes - used, "%s%s", used ? " " : "", name);
+}
+
 void uci_features_write(uint64_t bits, char *text, size_t bytes)
 {
-    const char *separator = "";
     size_t used = 0;
 
     text[0] = '\0';
-    for (size_t i = 0; i < FEATURES && used < bytes; i++) {
-        if (!(bits >> i & 1))
-            continue;
-        used += (size_t)snprintf(text + used, bytes - used, "%s%s", separator, features[i].name);
-        separator = " ";
-    }
+    for (size_t i = 0; i < FEATURES; i++)
+        if (bits >> i & 1)
+            used = append(features[i].name, text, bytes, used);
+    for (size_t i = 0; i < GROUPS; i++)
+        if (!(groups[i].features & ~UCI_FEATURES_PRIVATE) && bits & groups[i].features)
+            used = append(groups[i].name, text, bytes, used);
 }

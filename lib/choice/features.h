@@ -10,7 +10,7 @@
 /* In features_off: on io_uring too, what changes names and lengths of files goes to workers. */
 #define UCI_FEATURE_FILES (UINT64_C(1) << 62)
 
-/* Those of features_off that are not to be told. */
+/* Those of features_off that are no features of the kernel's. */
 #define UCI_FEATURES_PRIVATE (UCI_FEATURE_OWN_MEMORY | UCI_FEATURE_FILES)
 
 /* Features that every ring is meant to have. */

@@ -183,5 +183,6 @@ const struct uci_backend_table uci_backend_epoll = {
     .free = epoll_free,
     .shutdown = uci_plain_shutdown,
     .close = uci_plain_close,
+    .reset = uci_plain_reset,
     .accept = uci_plain_accept,
 };

@@ -60,6 +60,7 @@ uc_fd *uci_fd_new(uc_ring *ring, int fd, const struct uc_fd_options *options)
         .stash_last = UCI_BUFFER_NONE,
         .high_water = options->high_water,
         .low_water = options->low_water,
+        .zero_copy.least_bytes = options->zero_copy_bytes,
     };
     uci_list_init(&record->attached);
     uci_list_init(&record->waiting);
@@ -76,6 +77,7 @@ void uci_fd_delete(uc_fd *fd)
         uci_send_cache_finish(&none);
         free(fd->message);
         free(fd->connect_address);
+        uci_zero_copy_finish(&fd->zero_copy);
     }
     free(fd->accepts.fds);
     free(fd);

@@ -9,6 +9,7 @@
 #include "fd/life_state.h"
 #include "fd/read_state.h"
 #include "fd/send_queue.h"
+#include "fd/zero_copy.h"
 
 /* An operation of a descriptor: at most one of each lane is in flight. */
 enum uci_lane {
@@ -70,6 +71,8 @@ struct uc_fd {
     bool low_water_owed;
     bool shutdown_asked, shutdown_done;
     int32_t send_error; /* of a stream: nothing more can be sent */
+    bool aborted;       /* UC_CLOSE_ABORT: what the kernel has taken need not arrive either */
+    struct uci_zero_copy zero_copy;
 
     /* poll */
     uint32_t poll_events; /* asked for; 0: nothing */
@@ -104,6 +107,12 @@ void uci_fd_delete(uc_fd *fd);
 
 /* Step the read side. Return: what is to be done. */
 struct uci_read_step uci_fd_read(uc_fd *fd, enum uci_read_input input);
+
+/* Whether nothing is in flight, not even a zero-copy send whose notice is to come. */
+static inline bool uci_fd_is_quiet(const uc_fd *fd)
+{
+    return fd->in_flight == 0 && fd->zero_copy.outstanding == 0;
+}
 
 /* Whether the caller wants what the read side brings. */
 static inline bool uci_fd_wants(const uc_fd *fd)

@@ -130,13 +130,14 @@ int uci_send_queue_copy(struct uci_send_queue *queue, struct uci_send_cache *cac
     return 0;
 }
 
-int uci_send_queue_reference(struct uci_send_queue *queue, const void *data, uint64_t bytes)
+int uci_send_queue_reference(struct uci_send_queue *queue, const void *data, uint64_t bytes,
+                             enum uci_send_wish wish)
 {
     struct uci_chunk *chunk = malloc(sizeof(*chunk));
 
     if (!chunk)
         return -ENOMEM;
-    *chunk = (struct uci_chunk){.data = data, .end = bytes, .is_reference = true};
+    *chunk = (struct uci_chunk){.data = data, .end = bytes, .is_reference = true, .wish = wish};
     append(queue, chunk, bytes);
     queue->references++;
     return 0;
@@ -203,6 +204,7 @@ int uci_send_queue_front(struct uci_send_queue *queue, struct uci_send_cache *ca
     struct msghdr *message;
     int r;
 
+    queue->wish = chunk->wish;
     if (!chunk->is_datagram && (!chunk->next || part.iov_len == SEND_BYTES_MAX)) {
         *ret_data = part.iov_base;
         *ret_bytes = (uint32_t)part.iov_len;
@@ -222,6 +224,8 @@ int uci_send_queue_front(struct uci_send_queue *queue, struct uci_send_cache *ca
             part = part_of(chunk, room);
             queue->vector->parts[message->msg_iovlen++] = part;
             room -= part.iov_len;
+            if (chunk->wish > queue->wish)
+                queue->wish = chunk->wish;
         }
     }
     *ret_data = NULL;
@@ -230,17 +234,40 @@ int uci_send_queue_front(struct uci_send_queue *queue, struct uci_send_cache *ca
     return 0;
 }
 
-static uint32_t remove_first(struct uci_send_queue *queue, struct uci_send_cache *cache)
+static struct uci_chunk *take_first(struct uci_chunk **first, struct uci_chunk **last)
 {
-    struct uci_chunk *chunk = queue->first;
+    struct uci_chunk *chunk = *first;
+
+    *first = chunk->next;
+    if (!*first)
+        *last = NULL;
+    chunk->next = NULL;
+    return chunk;
+}
+
+/* Return: 1 if it was a reference. */
+static uint32_t give_back(struct uci_send_queue *queue, struct uci_send_cache *cache,
+                          struct uci_chunk *chunk)
+{
     uint32_t references = chunk->is_reference;
 
-    queue->first = chunk->next;
-    if (!queue->first)
-        queue->last = NULL;
     queue->references -= references;
     chunk_free(chunk, cache);
     return references;
+}
+
+static uint32_t remove_first(struct uci_send_queue *queue, struct uci_send_cache *cache)
+{
+    struct uci_chunk *chunk = take_first(&queue->first, &queue->last);
+
+    if (!queue->pinned_first && chunk->pin <= queue->unpinned)
+        return give_back(queue, cache, chunk);
+    if (queue->pinned_last)
+        queue->pinned_last->next = chunk;
+    else
+        queue->pinned_first = chunk;
+    queue->pinned_last = chunk;
+    return 0;
 }
 
 uint32_t uci_send_queue_sent(struct uci_send_queue *queue, struct uci_send_cache *cache,
@@ -268,6 +295,31 @@ uint32_t uci_send_queue_sent(struct uci_send_queue *queue, struct uci_send_cache
     return references;
 }
 
+void uci_send_queue_pin(struct uci_send_queue *queue, uint64_t bytes, uint64_t pin)
+{
+    struct uci_chunk *chunk = queue->first;
+
+    while (bytes) {
+        uint64_t left = chunk->end - chunk->begin;
+
+        chunk->pin = pin;
+        bytes -= bytes < left ? bytes : left;
+        chunk = chunk->next;
+    }
+}
+
+uint32_t uci_send_queue_unpin(struct uci_send_queue *queue, struct uci_send_cache *cache,
+                              uint64_t pin)
+{
+    uint32_t references = 0;
+
+    queue->unpinned = pin;
+    while (queue->pinned_first && queue->pinned_first->pin <= pin)
+        references +=
+            give_back(queue, cache, take_first(&queue->pinned_first, &queue->pinned_last));
+    return references;
+}
+
 void uci_send_queue_retry(struct uci_send_queue *queue, struct uci_send_cache *cache)
 {
     vector_release(queue, cache);
@@ -278,8 +330,11 @@ uint32_t uci_send_queue_drop(struct uci_send_queue *queue, struct uci_send_cache
     uint32_t references = 0;
 
     vector_release(queue, cache);
+    while (queue->pinned_first)
+        references +=
+            give_back(queue, cache, take_first(&queue->pinned_first, &queue->pinned_last));
     while (queue->first)
-        references += remove_first(queue, cache);
+        references += give_back(queue, cache, take_first(&queue->first, &queue->last));
     queue->bytes = 0;
     return references;
 }

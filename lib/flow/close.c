@@ -65,7 +65,8 @@ void uci_flow_life(uc_fd *fd, enum uci_life_input input)
         uci_list_remove(&fd->waiting);
         stop_reading(fd);
         uci_flow_cancel_lane(fd, UCI_LANE_WRITE);
-        if (fd->in_flight == 0)
+        uci_flow_hurry_notices(fd);
+        if (uci_fd_is_quiet(fd))
             uci_flow_life(fd, UCI_LIFE_QUIET);
         break;
     case UCI_LIFE_REPORT:
@@ -101,6 +102,7 @@ UC_EXPORT int uc_fd_close(uc_fd *fd, uint32_t flags)
 {
     const uint32_t known = UC_CLOSE_ABORT | UC_CLOSE_KEEP | UC_CLOSE_NOW;
     enum uci_life_input input = UCI_LIFE_CLOSE;
+    bool hurries;
     uc_ring *ring;
     int number;
 
@@ -108,12 +110,18 @@ UC_EXPORT int uc_fd_close(uc_fd *fd, uint32_t flags)
     CHECK_ARG(!(flags & ~known) && !((flags & UC_CLOSE_NOW) && !(flags & UC_CLOSE_ABORT)));
     if ((flags & UC_CLOSE_ABORT) || uci_send_queue_is_empty(&fd->queue) || fd->send_error)
         input = UCI_LIFE_ABORT;
-    if (uci_life_step(fd->life, input).action == UCI_LIFE_REFUSE)
+    /* One that only waits for notices can be told not to. */
+    hurries = fd->zero_copy.outstanding && (flags & UC_CLOSE_ABORT) && !fd->aborted;
+    if (!hurries && uci_life_step(fd->life, input).action == UCI_LIFE_REFUSE)
         return -EALREADY;
     if (fd->life <= UC_FD_HALF_CLOSED)
         fd->keep_descriptor = flags & UC_CLOSE_KEEP;
     ring = fd->ring;
     number = fd->fd;
-    uci_flow_life(fd, input);
+    fd->aborted = fd->aborted || (flags & UC_CLOSE_ABORT);
+    if (fd->life == UC_FD_CLOSING)
+        uci_flow_hurry_notices(fd);
+    else
+        uci_flow_life(fd, input);
     return flags & UC_CLOSE_NOW ? wait_until_quiet(ring, number) : 0;
 }

@@ -95,17 +95,12 @@ static enum uci_lane lane_of(uint32_t kind)
     return kind == UCI_KIND_RECV || kind == UCI_KIND_ACCEPT ? UCI_LANE_READ : UCI_LANE_WRITE;
 }
 
-static void complete_fd(uc_ring *ring, const struct uci_completion *completion)
+/* A zero-copy send leaves its lane although a notice will come. */
+static void complete_lane(uc_fd *fd, enum uci_lane lane, const struct uci_completion *completion)
 {
     uint32_t kind = uci_user_data_kind(completion->user_data);
-    uc_fd *fd = uci_fd_table_find(&ring->fds, uci_user_data_index(completion->user_data));
-    enum uci_lane lane = lane_of(kind);
 
-    if (!fd || fd->lanes[lane] != completion->user_data) {
-        stale(ring, completion);
-        return;
-    }
-    if (!(completion->flags & UCI_COMPLETION_MORE)) {
+    if (!(completion->flags & UCI_COMPLETION_MORE) || kind == UCI_KIND_SEND) {
         fd->lanes[lane] = 0;
         fd->in_flight--;
         if (fd->life <= UC_FD_DRAINING)
@@ -119,10 +114,24 @@ static void complete_fd(uc_ring *ring, const struct uci_completion *completion)
         uci_flow_complete_connect(fd, completion);
     else
         uci_flow_complete_poll(fd, completion);
+}
+
+static void complete_fd(uc_ring *ring, const struct uci_completion *completion)
+{
+    uint32_t kind = uci_user_data_kind(completion->user_data);
+    uc_fd *fd = uci_fd_table_find(&ring->fds, uci_user_data_index(completion->user_data));
+    enum uci_lane lane = lane_of(kind);
+
+    if (fd && fd->lanes[lane] == completion->user_data) {
+        complete_lane(fd, lane, completion);
+    } else if (!fd || !uci_flow_complete_notice(fd, completion)) {
+        stale(ring, completion);
+        return;
+    }
 
     /* What completed may have ended the descriptor: look it up again. */
     fd = uci_fd_table_find(&ring->fds, uci_user_data_index(completion->user_data));
-    if (fd && fd->life == UC_FD_CLOSING && fd->in_flight == 0)
+    if (fd && fd->life == UC_FD_CLOSING && uci_fd_is_quiet(fd))
         uci_flow_life(fd, UCI_LIFE_QUIET);
 }
 

@@ -1,6 +1,6 @@
 /*
- * Deadlines of one-shot operations: a timer beside the operation, and whichever ends first calls the
- * other off.
+ * Deadlines of one-shot operations: a timer beside the operation, and whichever ends first calls
+ * the other off.
  *
  * The timer is an operation of libuc's own with a slot of its own, because the kernel may look at
  * its time after the other has ended. It names the operation by its identifier, which finds nothing

@@ -6,6 +6,7 @@
  *            submit.c                                  once per turn: queues become operations
  *            provide.c                                 and buffers go to the kernel
  *            await.c                                   a wait for data, on both roads
+ *            zero_copy.c                               sends without a copy, on both roads
  *   road 2   complete.c                                a completion finds its descriptor or slot
  *            complete_read.c, complete_accept.c, complete_write.c
  *                                                      state moves, records are made
@@ -105,6 +106,18 @@ void uci_flow_complete_send(uc_fd *fd, const struct uci_completion *completion);
 void uci_flow_complete_connect(uc_fd *fd, const struct uci_completion *completion);
 void uci_flow_complete_poll(uc_fd *fd, const struct uci_completion *completion);
 void uci_flow_shutdown_if_drained(uc_fd *fd);
+void uci_flow_unpin(uc_fd *fd); /* a notice has come: what is the caller's again? */
+
+/* zero_copy.c */
+void uci_flow_prepare_zero_copy(uc_fd *fd, struct uci_operation *operation); /* if it is to be */
+void uci_flow_zero_copy_armed(uc_fd *fd);
+/* Such a send has left its lane. Return: the number of its notice, 0 if there will be none. */
+uint64_t uci_flow_end_zero_copy(uc_fd *fd, const struct uci_completion *completion);
+/* Whether it was refused for what it is: then the same bytes are sent with a copy. */
+bool uci_flow_must_copy(uc_fd *fd, int32_t result);
+bool uci_flow_complete_notice(uc_fd *fd, const struct uci_completion *completion); /* if it is */
+void uci_flow_reset(uc_fd *fd); /* so that the kernel lets go of what the peer has not taken */
+void uci_flow_hurry_notices(uc_fd *fd); /* at the end of a descriptor */
 
 /* close.c */
 void uci_flow_life(uc_fd *fd, enum uci_life_input input);

@@ -254,8 +254,11 @@ static int arm_send(uc_fd *fd)
         operation.address = (uint64_t)(uintptr_t)(message ? (const void *)message : data);
         operation.length = bytes;
         operation.shape = fd->flags & UC_FD_DATAGRAM ? 0 : UCI_OPERATION_WHOLE;
+        uci_flow_prepare_zero_copy(fd, &operation);
         r = arm(fd, UCI_KIND_SEND, &operation);
     }
+    if (r == 0 && (operation.shape & UCI_OPERATION_ZERO_COPY))
+        uci_flow_zero_copy_armed(fd);
     if (r < 0)
         uci_send_queue_retry(&fd->queue, &fd->ring->send_cache);
     return r;
@@ -267,7 +270,7 @@ static int arm_write(uc_fd *fd)
 
     if (fd->lanes[UCI_LANE_WRITE] || fd->life > UC_FD_DRAINING)
         return 0;
-    if (!fd->connect_bytes && uci_send_queue_is_empty(&fd->queue))
+    if (!fd->connect_bytes && (uci_send_queue_is_empty(&fd->queue) || fd->send_error))
         return 0;
     if (!has_credit(fd)) {
         make_credit(fd);

@@ -94,7 +94,7 @@ UC_EXPORT uc_fd *uc_fd_free(uc_fd *fd)
     if (uci_ring_check_owner(fd->ring) < 0)
         return NULL;
     /* The number may be closed from now on: nothing may look it up any more. */
-    if (fd->in_flight && fd->ring->backend->queued)
+    if (!uci_fd_is_quiet(fd) && fd->ring->backend->queued)
         (void)uci_ring_hand_over(fd->ring);
     if (fd->life <= UC_FD_DRAINING)
         uci_flow_life(fd, UCI_LIFE_ABORT);
@@ -232,11 +232,12 @@ UC_EXPORT int uc_fd_get_status(uc_fd *fd, struct uc_fd_status *ret_status)
         .state = fd->life,
         .fd = fd->fd,
         .receiving = uci_fd_wants(fd),
-        .in_flight = fd->in_flight,
+        .in_flight = fd->in_flight + fd->zero_copy.outstanding,
         .credit_ops = fd->credit_ops,
         .credit_bytes = fd->credit_bytes,
         .undelivered_bytes = fd->stash_bytes,
         .queued_bytes = fd->queue.bytes,
+        .zero_copy = fd->zero_copy.state,
         .leased_bytes = fd->account->leased_bytes,
     };
     return uci_struct_out(ret_status, &status, sizeof(status), sizeof(status));

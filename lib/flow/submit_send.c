@@ -19,16 +19,26 @@ static int64_t queued(uc_fd *fd)
     return (int64_t)fd->queue.bytes;
 }
 
+static enum uci_send_wish wish_for(const uc_fd *fd, uint64_t bytes, uint32_t flags)
+{
+    uint64_t least = fd->zero_copy.least_bytes;
+
+    if (flags & UC_SEND_ZERO_COPY)
+        return UCI_SEND_ZERO_COPY;
+    return least && bytes >= least ? UCI_SEND_ZERO_COPY_IF_IT_PAYS : UCI_SEND_COPYING;
+}
+
 UC_EXPORT int64_t uc_fd_send(uc_fd *fd, const void *data, uint64_t bytes, uint32_t flags)
 {
+    const uint32_t referring = UC_SEND_REFERENCE | UC_SEND_ZERO_COPY;
     int r;
 
     CHECK_FD(fd);
     CHECK_ARG(data && bytes && bytes <= SEND_BYTES_MAX);
-    CHECK_ARG(!(flags & ~(uint32_t)UC_SEND_REFERENCE) && !(fd->flags & UC_FD_DATAGRAM));
+    CHECK_ARG(!(flags & ~referring) && !(fd->flags & UC_FD_DATAGRAM));
     r = check_writable(fd);
-    if (r == 0 && (flags & UC_SEND_REFERENCE))
-        r = uci_send_queue_reference(&fd->queue, data, bytes);
+    if (r == 0 && (flags & referring))
+        r = uci_send_queue_reference(&fd->queue, data, bytes, wish_for(fd, bytes, flags));
     else if (r == 0)
         r = uci_send_queue_copy(&fd->queue, &fd->ring->send_cache, data, bytes);
     return r < 0 ? r : queued(fd);

@@ -6,6 +6,10 @@
  * happened by then: a receive that had taken nothing, a send with the count that was sent. So
  * moving to another thread is: let go, take those completions, make a new ring, and arm again what
  * the completions say was cut off. No byte is lost.
+ *
+ * What a zero-copy send has taken cannot be let go of: its notice comes when the peer has
+ * acknowledged it, through the ring that it was sent by. So a ring does not move before, and one
+ * that is freed waits, then resets the connection.
  */
 #include <unistd.h>
 
@@ -120,7 +124,7 @@ int uci_ring_rehome(uc_ring *ring)
 {
     int r = ring->fatal ? ring->fatal : uci_ring_park_all(ring);
 
-    if (r == 0 && would_overflow(ring))
+    if (r == 0 && (would_overflow(ring) || ring->zero_copy_in_flight))
         r = -EBUSY;
     if (r < 0)
         return r;
@@ -156,21 +160,47 @@ static void cancel_all(uc_ring *ring)
         (void)uci_flow_cancel(ring, ring->wake.user_data);
 }
 
-/* End everything in flight; ring->outstanding tells what did not end in time. */
-void uci_ring_drain(uc_ring *ring)
+static void reset_zero_copy(uc_ring *ring)
+{
+    for (struct uci_link *link = ring->attached.next; link != &ring->attached; link = link->next)
+        uci_flow_reset(UCI_CONTAINER(link, uc_fd, attached));
+}
+
+static void reap_to_the_end(uc_ring *ring)
 {
     uint64_t deadline = uci_clock_now_ns() + STOP_DEADLINE_NS;
 
-    ring->ending = true;
-    ring->dying = ring->fatal || (ring->owner && ring->owner != uci_thread_id());
-    cancel_all(ring);
     while (!ring->dying && ring->outstanding && uci_clock_now_ns() < deadline) {
         int r = uci_ring_enter(ring, true, STOP_SLICE_NS);
 
         if (uci_ring_carry(ring, false) < 0 || (r < 0 && r != -EINTR))
             break;
     }
+}
+
+static int stop_for_good(uc_ring *ring)
+{
+    int r = ring->outstanding ? stop(ring) : 0;
+
+    if (r == -EBUSY && ring->zero_copy_in_flight) {
+        reset_zero_copy(ring);
+        r = stop(ring);
+    }
+    return r;
+}
+
+/* End everything in flight; ring->outstanding tells what did not end in time. */
+void uci_ring_drain(uc_ring *ring)
+{
+    ring->ending = true;
+    ring->dying = ring->fatal || (ring->owner && ring->owner != uci_thread_id());
+    cancel_all(ring);
+    reap_to_the_end(ring);
+    if (ring->zero_copy_in_flight && !ring->dying) {
+        reset_zero_copy(ring);
+        reap_to_the_end(ring);
+    }
     ring->dying = true;
-    if (ring->outstanding && stop(ring) == 0)
+    if (stop_for_good(ring) == 0)
         (void)uci_ring_carry(ring, false);
 }

@@ -143,6 +143,18 @@ static int park_lost_slot(uc_ring *ring, const struct uci_slot *slot)
     return r;
 }
 
+static int park_lost_of(uc_ring *ring, const uc_fd *fd)
+{
+    uint64_t user_data, number = 0;
+    int r = 0;
+
+    for (int lane = 0; lane < UCI_LANES && r == 0; lane++)
+        r = park_lost(ring, fd->lanes[lane]);
+    while (r == 0 && (user_data = uci_zero_copy_walk(&fd->zero_copy, &number)))
+        r = park_lost(ring, user_data);
+    return r;
+}
+
 /* After the kernel has let go of everything: operations whose completion did not reach us (never
  * submitted, or lost with mapped rings) end as cancelled. */
 int uci_ring_park_lost(uc_ring *ring)
@@ -152,8 +164,7 @@ int uci_ring_park_lost(uc_ring *ring)
     int r = park_lost(ring, ring->wake.user_data);
 
     for (link = ring->attached.next; link != &ring->attached && r == 0; link = link->next)
-        for (int lane = 0; lane < UCI_LANES && r == 0; lane++)
-            r = park_lost(ring, UCI_CONTAINER(link, uc_fd, attached)->lanes[lane]);
+        r = park_lost_of(ring, UCI_CONTAINER(link, uc_fd, attached));
     for (uint32_t i = 0; (slot = uci_slot_at(&ring->slots, i)) && r == 0; i++)
         if (slot->kind)
             r = park_lost_slot(ring, slot);

@@ -228,7 +228,7 @@ static void reset(uc_ring *ring, uint64_t origin)
     uci_slot_table_finish(&ring->slots);
     uci_events_finish(&ring->events);
     ring->batch_count = ring->parked_count = ring->attached_count = 0;
-    ring->outstanding = ring->last_count = 0;
+    ring->outstanding = ring->last_count = ring->zero_copy_in_flight = 0;
     ring->more_provided = ring->ran_out = 0;
     ring->mean_payload = 0;
     ring->busy_poll = (struct uci_busy_poll){.budget_ns = ring->busy_poll.budget_ns};

@@ -77,7 +77,8 @@ struct uc_ring {
     struct uci_wake wake;
     atomic_int embed_fd; /* uc_ring_event_fd(); -1: not asked for */
 
-    uint32_t outstanding; /* operations in the kernel, libuc's own counted */
+    uint32_t outstanding;         /* operations in the kernel, libuc's own counted */
+    uint32_t zero_copy_in_flight; /* sends among them, their notices counted */
     struct uc_ring_stats stats;
 };
 

@@ -176,11 +176,32 @@ static void prepare_name(struct io_uring_sqe *sqe, const struct uci_operation *o
         io_uring_prep_linkat(sqe, o->fd_in, path, o->fd, other, (int)o->flags);
 }
 
+static void prepare_send(struct uci_uring *uring, struct io_uring_sqe *sqe,
+                         const struct uci_operation *o)
+{
+    void *address = (void *)(uintptr_t)o->address;
+    int flags = MSG_NOSIGNAL | (o->shape & UCI_OPERATION_WHOLE ? MSG_WAITALL : 0);
+    unsigned zero_copy = uring->zero_copy_flags;
+
+    if (!(o->shape & UCI_OPERATION_ZERO_COPY)) {
+        if (o->op == UCI_OP_SEND)
+            io_uring_prep_send(sqe, o->fd, address, o->length, flags);
+        else
+            io_uring_prep_sendmsg(sqe, o->fd, address, (unsigned)flags);
+    } else if (o->op == UCI_OP_SENDMSG) {
+        io_uring_prep_sendmsg_zc(sqe, o->fd, address, (unsigned)flags);
+        sqe->ioprio |= (uint16_t)zero_copy;
+    } else if (o->shape & UCI_OPERATION_FIXED) {
+        io_uring_prep_send_zc_fixed(sqe, o->fd, address, o->length, flags, zero_copy, 0);
+    } else {
+        io_uring_prep_send_zc(sqe, o->fd, address, o->length, flags, zero_copy);
+    }
+}
+
 static void prepare(struct uci_uring *uring, struct io_uring_sqe *sqe,
                     const struct uci_operation *o)
 {
     void *address = (void *)(uintptr_t)o->address;
-    int whole = o->shape & UCI_OPERATION_WHOLE ? MSG_WAITALL : 0;
 
     switch ((enum uci_op)o->op) {
     case UCI_OP_RECV:
@@ -188,10 +209,8 @@ static void prepare(struct uci_uring *uring, struct io_uring_sqe *sqe,
         prepare_recv(uring, sqe, o);
         break;
     case UCI_OP_SEND:
-        io_uring_prep_send(sqe, o->fd, address, o->length, MSG_NOSIGNAL | whole);
-        break;
     case UCI_OP_SENDMSG:
-        io_uring_prep_sendmsg(sqe, o->fd, address, (unsigned)(MSG_NOSIGNAL | whole));
+        prepare_send(uring, sqe, o);
         break;
     case UCI_OP_ACCEPT:
         io_uring_prep_accept(sqe, o->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -261,10 +280,10 @@ static void prepare(struct uci_uring *uring, struct io_uring_sqe *sqe,
     sqe->user_data = o->user_data;
 }
 
-uint8_t uci_uring_opcode(uint8_t op)
+uint8_t uci_uring_opcode(uint8_t op, uint8_t shape)
 {
     struct uci_uring none = {0};
-    struct uci_operation operation = {.op = op};
+    struct uci_operation operation = {.op = op, .shape = shape};
     struct io_uring_sqe sqe = {0};
 
     prepare(&none, &sqe, &operation);
@@ -335,6 +354,14 @@ static uint32_t unbundle(struct uci_uring *uring, const struct io_uring_cqe *cqe
     return n;
 }
 
+/* The result of a notice is no result, but a report, or nothing. */
+static void read_notice(const struct io_uring_cqe *cqe, struct uci_completion *completion)
+{
+    completion->result = 0;
+    if ((uint32_t)cqe->res & IORING_NOTIF_USAGE_ZC_COPIED)
+        completion->flags |= UCI_COMPLETION_COPIED;
+}
+
 uint32_t uci_uring_reap(struct uci_backend *backend, struct uci_completion *completions,
                         uint32_t max)
 {
@@ -363,13 +390,16 @@ uint32_t uci_uring_reap(struct uci_backend *backend, struct uci_completion *comp
                 break;
             continue;
         }
-        completions[n++] = (struct uci_completion){
+        completions[n] = (struct uci_completion){
             .user_data = cqe->user_data,
             .result = cqe->res,
             .flags = (has_buffer ? UCI_COMPLETION_BUFFER : 0) |
                      (cqe->flags & IORING_CQE_F_MORE ? UCI_COMPLETION_MORE : 0),
             .buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT,
         };
+        if (cqe->flags & IORING_CQE_F_NOTIF)
+            read_notice(cqe, &completions[n]);
+        n++;
     }
     io_uring_smp_store_release(cq->khead, head);
     if (uring->gone && n < max)

@@ -17,10 +17,23 @@
 #include "backend/restriction.h"
 
 #define FIXED_ENTRIES 2
+#define ZERO_COPY_ENTRIES 2
 
-int uci_uring_restrict(struct uci_uring *uring, uint32_t restriction)
+/* Not every kernel knows these, and one that does not would refuse the list. */
+static unsigned allow_zero_copy(struct io_uring_restriction *list)
 {
-    struct io_uring_restriction list[UCI_OP_COUNT + FIXED_ENTRIES] = {
+    const uint8_t ops[] = {UCI_OP_SEND, UCI_OP_SENDMSG};
+
+    for (unsigned i = 0; i < ZERO_COPY_ENTRIES; i++) {
+        list[i].opcode = IORING_RESTRICTION_SQE_OP;
+        list[i].sqe_op = uci_uring_opcode(ops[i], UCI_OPERATION_ZERO_COPY);
+    }
+    return ZERO_COPY_ENTRIES;
+}
+
+int uci_uring_restrict(struct uci_uring *uring, uint32_t restriction, uint64_t features)
+{
+    struct io_uring_restriction list[UCI_OP_COUNT + FIXED_ENTRIES + ZERO_COPY_ENTRIES] = {
         {.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_BUFFER_SELECT},
         {.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_REGISTER_EVENTFD},
     };
@@ -33,8 +46,10 @@ int uci_uring_restrict(struct uci_uring *uring, uint32_t restriction)
         if (!uci_restriction_allows(restriction, op))
             continue;
         list[n].opcode = IORING_RESTRICTION_SQE_OP;
-        list[n++].sqe_op = uci_uring_opcode(op);
+        list[n++].sqe_op = uci_uring_opcode(op, 0);
     }
+    if (features & UC_FEATURE_SEND_ZERO_COPY)
+        n += allow_zero_copy(list + n);
     r = io_uring_register_restrictions(&uring->ring, list, n);
     /* It was asked for to be safe: without it there is no ring. */
     return r < 0 && r != -ENOMEM ? -EOPNOTSUPP : r;

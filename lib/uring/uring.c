@@ -49,6 +49,8 @@ static const struct {
 
 #define FILE_OPERATIONS (sizeof(file_operations) / sizeof(file_operations[0]))
 
+_Static_assert(UCI_OP_COUNT <= 64, "each operation has a bit");
+
 static uint64_t called_operations(const struct io_uring_probe *probe, bool wanted)
 {
     uint64_t called = 0;
@@ -74,7 +76,11 @@ static uint64_t features_from_probe(struct uci_uring *uring, uint64_t wanted)
         features |= UC_FEATURE_MULTISHOT_ACCEPT;
     if (io_uring_opcode_supported(probe, PROBE_6_0))
         features |= UC_FEATURE_MULTISHOT_RECV;
+    if (io_uring_opcode_supported(probe, IORING_OP_SENDMSG_ZC))
+        features |= UC_FEATURE_SEND_ZERO_COPY;
     io_uring_free_probe(probe);
+    if (uring->kernel_features & IORING_FEAT_REG_REG_RING)
+        uring->zero_copy_flags = IORING_SEND_ZC_REPORT_USAGE;
     if (uring->kernel_features & IORING_FEAT_NO_IOWAIT) {
         features |= UC_FEATURE_NO_IOWAIT;
         /* Bundles came with 6.10 and mixed up their order until 6.14; this feature dates 6.15. */
@@ -136,7 +142,7 @@ static int negotiate(struct uci_uring *uring, const struct uci_backend_options *
     features_from_setup(uring);
     info->sqpoll_cpu = uring->setup_flags & IORING_SETUP_SQ_AFF ? options->sqpoll_cpu : 0;
     found = features_from_probe(uring, wanted);
-    r = uci_uring_restrict(uring, options->restriction);
+    r = uci_uring_restrict(uring, options->restriction, found & wanted);
     if (r < 0)
         return r;
     if (wanted & UC_FEATURE_BUFFER_RING) {
@@ -338,5 +344,6 @@ const struct uci_backend_table uci_backend_uring = {
     .free = uring_free,
     .shutdown = uci_plain_shutdown,
     .close = uci_plain_close,
+    .reset = uci_plain_reset,
     .accept = uci_plain_accept,
 };

@@ -18,6 +18,7 @@ struct uci_uring {
     uint32_t setup_flags;     /* IORING_SETUP_* in force */
     uint32_t kernel_features; /* IORING_FEAT_* */
     uint32_t enter_flags;     /* IORING_ENTER_*, at every entry */
+    uint16_t zero_copy_flags; /* IORING_SEND_ZC_*, at every zero-copy send */
     uc_pool *pool;
 
     uint64_t called;               /* bits of UCI_OP_*: what the kernel's io_uring lacks */
@@ -61,7 +62,7 @@ int uci_uring_new_event_fd(int wake_fd);
 int uci_uring_set_event_fd(struct uci_backend *backend, int event_fd);
 
 /* restrict.c: the list of what the ring may be made to do. */
-int uci_uring_restrict(struct uci_uring *uring, uint32_t restriction);
+int uci_uring_restrict(struct uci_uring *uring, uint32_t restriction, uint64_t features);
 
 /* sqpoll.c: the kernel thread that submits in our place. */
 bool uci_uring_thread_sleeps(struct uci_uring *uring);
@@ -86,7 +87,7 @@ void uci_uring_free_calls(struct uci_uring *uring, bool in_child);
 
 /* queue.c: operations in, completions out. */
 uint32_t uci_uring_pending(const struct uci_uring *uring); /* entries that nobody has taken */
-uint8_t uci_uring_opcode(uint8_t op);                      /* IORING_OP_* of a UCI_OP_* */
+uint8_t uci_uring_opcode(uint8_t op, uint8_t shape);       /* IORING_OP_* of a UCI_OP_* */
 int uci_uring_submit(struct uci_backend *backend, const struct uci_operation *operation);
 int uci_uring_enter(struct uci_backend *backend, bool wait, int64_t timeout_ns);
 bool uci_uring_has_news(const struct uci_backend *backend);

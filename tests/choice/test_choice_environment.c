@@ -37,6 +37,27 @@ static void a_list_of_features_is_read(void **state)
     }
 }
 
+/* Also those that have no public bit. */
+static void what_is_written_is_read_as_the_same(void **state)
+{
+    static const uint64_t lists[] = {
+        0,
+        UCI_FEATURE_FILES,
+        UCI_FEATURE_OWN_MEMORY,
+        UC_FEATURE_SQPOLL | UC_FEATURE_RECV_BUNDLE | UCI_FEATURE_FILES | UCI_FEATURE_OWN_MEMORY,
+    };
+    char text[200], little[12];
+    uint64_t features;
+
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        uci_features_write(lists[i], text, sizeof(text));
+        assert_null(uci_features_parse(text, &features));
+        assert_true(features == lists[i]);
+    }
+    uci_features_write(UINT64_MAX, little, sizeof(little));
+    assert_string_equal(little, "single-issu");
+}
+
 static void what_depends_on_a_feature_goes_with_it(void **state)
 {
     struct uci_environment environment;
@@ -103,6 +124,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_list_of_features_is_read),
+        cmocka_unit_test(what_is_written_is_read_as_the_same),
         cmocka_unit_test(what_depends_on_a_feature_goes_with_it),
         cmocka_unit_test(a_word_that_is_no_feature_is_found_and_nothing_is_taken_over),
         cmocka_unit_test(names_are_written_as_far_as_there_is_room),

@@ -53,7 +53,7 @@ static void put(struct queue *q, const char *text)
 
 static void refer(struct queue *q, const char *text)
 {
-    assert_int_equal(uci_send_queue_reference(&q->queue, text, strlen(text)), 0);
+    assert_int_equal(uci_send_queue_reference(&q->queue, text, strlen(text), UCI_SEND_COPYING), 0);
 }
 
 static uint32_t sent(struct queue *q, uint64_t bytes)
@@ -252,7 +252,8 @@ static void against_a_model(struct queue *q, uint64_t seed, uint8_t *model, uint
             assert_int_equal(uci_send_queue_copy(&q->queue, &q->cache, model + queued, bytes), 0);
             queued += bytes;
         } else if (choice < 7) {
-            assert_int_equal(uci_send_queue_reference(&q->queue, model + queued, bytes), 0);
+            assert_int_equal(
+                uci_send_queue_reference(&q->queue, model + queued, bytes, UCI_SEND_COPYING), 0);
             queued += bytes;
             ends[count++] = queued;
         } else if (queued > gone) {

@@ -219,7 +219,7 @@ static void what_is_asked_of_a_descriptor_is_checked(void **state)
     assert_int_equal(uc_fd_send(fd, NULL, 1, 0), -EINVAL);
     assert_int_equal(uc_fd_send(fd, "", 0, 0), -EINVAL);
     assert_int_equal(uc_fd_send(fd, "", (UINT64_C(1) << 40) + 1, UC_SEND_REFERENCE), -EINVAL);
-    assert_int_equal(uc_fd_send(fd, "", 1, 2), -EINVAL);
+    assert_int_equal(uc_fd_send(fd, "", 1, 4), -EINVAL);
     assert_int_equal(uc_fd_get_status(fd, NULL), -EINVAL);
     assert_int_equal(uc_fd_get_status(fd, &status), -EINVAL);
     status.size = sizeof(status);

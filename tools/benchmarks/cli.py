@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import environments
+from benchmarks.buffers import command as buffers
 from benchmarks.documents import as_document
 from benchmarks.figures import judge
 from benchmarks.files import command as files
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "suite",
         nargs="?",
-        choices=sorted([*SUITES, *INSIDE_SUITES, *FILE_SUITES]),
+        choices=sorted([*SUITES, *INSIDE_SUITES, *FILE_SUITES, buffers.SUITE]),
         help="which workloads; not needed with --quick",
     )
     parser.add_argument(
@@ -171,6 +172,8 @@ def _measure_of(suite: str) -> Callable[..., dict[str, Any]]:
     """What measures a suite, shows it, and returns it as a document."""
     if suite in FILE_SUITES:
         return files.run
+    if suite == buffers.SUITE:
+        return buffers.run
     return inside.run if suite in INSIDE_SUITES else _measure_servers
 
 

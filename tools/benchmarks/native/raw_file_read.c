@@ -1,5 +1,5 @@
 /*
- * raw_file_read.c - reading a cached file with plain liburing: the limit that a library is measured by
+ * raw_file_read.c - a cached file read with plain liburing: the limit that a library is measured by
  *
  *   raw_file_read FILE [--at-once N] [--block-bytes BYTES] [--seconds S]
  *

@@ -51,11 +51,14 @@ class StreamReader(asyncio.StreamReader):
         self._byte_waits = 0
         self._wanted: Any = 0  # by the method that reads: a number of bytes, or a separator
 
-    async def read_lease(self) -> Lease:
+    async def read_lease(self, n: int = -1) -> Lease:
         """Read what has come, where the kernel has put it; an empty lease is the end.
 
-        Release it soon, best in a ``with`` block. It is no longer than a receive buffer.
+        With ``n``, 1 or more, at most so many bytes. Release it soon, best in a ``with`` block:
+        receiving rests when too many are out.
         """
+        if n == 0:
+            return Lease(b"")
         if self._exception is not None:
             raise self._exception
         self._byte_waits = 0
@@ -63,12 +66,17 @@ class StreamReader(asyncio.StreamReader):
             self._turn_to_leases(True)
             await _wait_for_data(self, "read_lease")
         if self._leases and not self._buffer:
-            lease = self._leases.popleft()
+            lease = self._leases[0]
+            if 0 < n < len(lease):
+                lease = lease._split(n)
+            else:
+                del self._leases[0]
+                self._uncover_end()
             self._lease_bytes -= len(lease)
-            self._uncover_end()
         else:
-            lease = Lease(bytes(self._buffer))  # empty at the end
-            self._buffer.clear()
+            count = n if n > 0 else len(self._buffer)
+            lease = Lease(bytes(self._buffer[:count]))  # empty at the end
+            del self._buffer[:count]
         self._maybe_resume_transport()
         return lease
 
@@ -228,7 +236,7 @@ async def start_server(
     *,
     limit: int = _LIMIT,
     **options: Any,
-) -> asyncio.AbstractServer:
+) -> asyncio.Server:
     """Serve as asyncio.start_server() does; the readers have read_lease()."""
     factory = _protocol_factory(limit, client_connected_cb)
     return await asyncio.get_running_loop().create_server(factory, host, port, **options)
@@ -236,7 +244,7 @@ async def start_server(
 
 async def start_unix_server(
     client_connected_cb: Any, path: Any = None, *, limit: int = _LIMIT, **options: Any
-) -> asyncio.AbstractServer:
+) -> asyncio.Server:
     """Serve as asyncio.start_unix_server() does; the readers have read_lease()."""
     factory = _protocol_factory(limit, client_connected_cb)
     return await asyncio.get_running_loop().create_unix_server(factory, path, **options)

@@ -6,11 +6,13 @@ import asyncio
 import socket
 
 import pytest
-from leased import Holding, Taking, lease_of, until_leased
+from leased import Holding, Taking, lease_of, needs_buffers, until_leased
 from peers import connect
 from steps import soon, turns, until
 
 import uringcore_cffi
+
+pytestmark = needs_buffers
 
 OTHERS = 1000
 HOST = "127.0.0.1"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import hashlib
 import json
 import os
+import pickle
 import socket
 import struct
 import sys
@@ -89,6 +91,13 @@ def test_something_made_of_the_view_outlives_the_release(lease):
     lease.release()
     assert made == DATA
     assert bytes(number for (number,) in numbers) == DATA
+
+
+@pytest.mark.parametrize("double", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_lease_cannot_be_doubled(lease, double):
+    """Each would give the buffer back, the first of them under the eyes of the other."""
+    with pytest.raises(TypeError, match=r"pass bytes\(lease\)"):
+        double(lease)
 
 
 def test_an_empty_lease_is_false_and_any_other_true(lease):

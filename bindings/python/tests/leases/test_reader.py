@@ -7,7 +7,7 @@ import socket
 
 import pytest
 from certificates import NAME
-from leased import leased, until_leased
+from leased import A_BUFFER, is_of_a_buffer, leased, until_leased
 from steps import soon, turns, until
 
 import uringcore_cffi
@@ -51,7 +51,7 @@ def test_leases_come_out_of_the_pool_and_the_end_is_an_empty_one(loop):
             peer.sendall(b"%d" % number)
             with await soon(reading) as lease:
                 assert lease.view == b"%d" % number
-                assert lease._owner is not None
+                assert is_of_a_buffer(lease) == A_BUFFER
         peer.shutdown(socket.SHUT_WR)
         for _ in range(3):
             assert not await soon(reader.read_lease())
@@ -82,9 +82,30 @@ def test_a_header_is_copied_and_the_body_is_not(loop):
             peer.sendall(header + b"body")
             assert await soon(read()) == header
             with await soon(reader.read_lease()) as lease:
-                assert lease._owner is not None
+                assert is_of_a_buffer(lease) == A_BUFFER
                 assert lease.view == b"body"
                 assert len(lease) == 4
+
+    with_streams(loop, test)
+
+
+def test_a_lease_may_be_of_a_part_of_what_has_come(loop):
+    """Parts are leases of the same buffer, which goes back with the last."""
+
+    async def test(reader, peer):
+        reading = loop.create_task(reader.read_lease())
+        await turns(2)
+        peer.sendall(b"x")
+        (await soon(reading)).release()
+        peer.sendall(b"0123456789")
+        parts = [await soon(reader.read_lease(count)) for count in (3, 4, 100)]
+        assert [bytes(part.view) for part in parts] == [b"012", b"3456", b"789"]
+        assert [len(part) for part in parts] == [3, 4, 3]
+        while parts:
+            assert leased(loop) == A_BUFFER
+            assert bytes(parts[-1])
+            parts.pop().release()
+        assert not await reader.read_lease(0)
 
     with_streams(loop, test)
 
@@ -208,7 +229,7 @@ async def _exchange(reader, writer) -> int:
     got, pooled = bytearray(), 0
     while len(got) < len(payload):
         with await soon(reader.read_lease()) as lease:
-            pooled += lease._owner is not None
+            pooled += is_of_a_buffer(lease)
             got += lease.view
     assert got == payload
     await close(writer)
@@ -219,10 +240,10 @@ def test_servers_over_tcp_and_unix_sockets_give_such_readers(loop, tmp_path):
     async def main():
         server = await uringcore_cffi.start_server(_echo, HOST, 0)
         address = server.sockets[0].getsockname()
-        assert await _exchange(*await uringcore_cffi.open_connection(*address)) > 0
+        assert await _exchange(*await uringcore_cffi.open_connection(*address)) >= A_BUFFER
         unix = await uringcore_cffi.start_unix_server(_echo, tmp_path / "socket")
         streams = await uringcore_cffi.open_unix_connection(tmp_path / "socket")
-        assert await _exchange(*streams) > 0
+        assert await _exchange(*streams) >= A_BUFFER
         for each in (server, unix):
             each.close()
             await each.wait_closed()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import sys
 import threading
 
 import pytest
@@ -28,7 +29,10 @@ def test_a_lease_outlives_the_turn(ring, pair):
     leases = []
     for number in range(10):
         pair[1].sendall(bytes([number]) * 1000)
-        leases.append(one(ring).keep())
+        event = one(ring)
+        leases.append(event.keep())
+        with pytest.raises(ValueError, match="kept already"):
+            event.keep()
     assert all(isinstance(lease, Lease) for lease in leases)
     for number, lease in enumerate(leases):
         assert bytes(lease.view) == bytes([number]) * 1000
@@ -136,3 +140,89 @@ def test_a_lease_of_the_parents_is_the_childs_own_copy(ring, pair, fork):
     fork(child).join()
     assert view == b"inherited"
     lease.release()
+
+
+def test_an_event_is_kept_once(small_pool):
+    """A second lease would be of what the first gives back."""
+    ours, peer = socket.socketpair()
+    with ours, peer, Ring(pool=small_pool) as ring:
+        ring.attach(ours).recv_start()
+        peer.sendall(b"data")
+        event = one(ring)
+        lease = event.keep()
+        assert event.data() == b"data"
+        with pytest.raises(ValueError, match="kept already"):
+            event.keep()
+        assert lease.view == b"data"
+        lease.release()
+        del lease
+        with pytest.raises(ValueError, match="kept already"):
+            event.keep()
+        assert small_pool.stats().refused == 0
+
+
+@pytest.mark.skipif(sys.implementation.name == "pypy", reason="there it comes back later")
+def test_what_was_given_back_in_the_same_turn_is_not_read_any_more(small_pool):
+    """Neither bytes nor an address; a slice that somebody has keeps both."""
+    ours = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with ours, peer, Ring(pool=small_pool) as ring:
+        ours.bind(("127.0.0.1", 0))
+        peer.bind(("127.0.0.1", 0))
+        ring.attach(ours, datagram=True).recv_start()
+        peer.sendto(b"data", ours.getsockname())
+        event = one(ring)
+        with event.keep() as lease:
+            part = lease.view[1:]
+        assert event.data() == b"data"
+        assert event.address() == peer.getsockname()
+        del part
+        peer.sendto(b"more", ours.getsockname())
+        event = one(ring)
+        event.keep().release()
+        for read in (event.data, event.address):
+            with pytest.raises(ValueError, match="release of its lease"):
+                read()
+
+
+def test_only_the_thread_that_runs_the_ring_keeps(ring, pair, fork):
+    ring.attach(pair[0]).recv_start()
+    pair[1].sendall(b"data")
+    event = one(ring)
+    errors = []
+
+    def keep():
+        try:
+            event.keep()
+        except RuntimeError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=keep)
+    thread.start()
+    thread.join()
+    assert len(errors) == 1
+
+    def child():
+        with pytest.raises(ChildProcessError):
+            event.keep()
+
+    fork(child).join()
+    with event.keep() as lease:
+        assert lease.view == b"data"
+
+
+def test_once_a_ring_has_moved_its_old_thread_gives_nothing_back(small_pool):
+    """It only notes it: the ring may be at work in its new thread."""
+    ours, peer = socket.socketpair()
+    with ours, peer, Ring(pool=small_pool) as ring:
+        ring.attach(ours).recv_start()
+        peer.sendall(b"data")
+        lease = one(ring).keep()
+        thread = threading.Thread(target=ring.enable)
+        thread.start()
+        thread.join()
+        lease.release()
+        assert small_pool.stats().leased == 1
+        ring.enable()
+        ring.turn()
+        assert small_pool.stats().leased == 0

@@ -146,6 +146,8 @@ struct uc_ring_stats {
     uint64_t rehomed;
     uint64_t busy_polls;
     uint64_t busy_poll_hits;
+    uint64_t zero_copy_sends;
+    uint64_t zero_copy_copied;
 };
 int uc_ring_new(const struct uc_ring_options *options, uc_ring **ret_ring);
 uc_ring *uc_ring_free(uc_ring *ring);
@@ -178,6 +180,7 @@ struct uc_fd_options {
     uint32_t reserved;
     uint64_t high_water;
     uint64_t low_water;
+    uint64_t zero_copy_bytes;
 };
 enum uc_fd_state {
     UC_FD_OPEN = 1,
@@ -185,6 +188,13 @@ enum uc_fd_state {
     UC_FD_DRAINING = 3,
     UC_FD_CLOSING = 4,
     UC_FD_CLOSED = 5,
+};
+enum uc_zero_copy_state {
+    UC_ZERO_COPY_OFF = 0,
+    UC_ZERO_COPY_IN_USE = 1,
+    UC_ZERO_COPY_LOCAL = 2,
+    UC_ZERO_COPY_COPIED = 3,
+    UC_ZERO_COPY_UNSUPPORTED = 4,
 };
 struct uc_fd_status {
     uint32_t size;
@@ -197,6 +207,8 @@ struct uc_fd_status {
     uint64_t undelivered_bytes;
     uint64_t queued_bytes;
     uint64_t leased_bytes;
+    uint32_t zero_copy;
+    uint32_t reserved;
 };
 int uc_fd_attach(uc_ring *ring, int fd, const struct uc_fd_options *options,
                            uc_fd **ret_fd);
@@ -206,6 +218,7 @@ int uc_fd_recv_once(uc_fd *fd, uint32_t max_bytes);
 int uc_fd_recv_stop(uc_fd *fd);
 enum uc_send_flag {
     UC_SEND_REFERENCE = 1,
+    UC_SEND_ZERO_COPY = 2,
 };
 int64_t uc_fd_send(uc_fd *fd, const void *data, uint64_t bytes, uint32_t flags);
 int64_t uc_fd_send_to(uc_fd *fd, const void *data, uint64_t bytes, const void *address,
@@ -306,6 +319,7 @@ enum uc_feature {
     UC_FEATURE_NO_IOWAIT = 256,
     UC_FEATURE_SQPOLL = 512,
     UC_FEATURE_REGISTERED_BUFFERS = 1024,
+    UC_FEATURE_SEND_ZERO_COPY = 2048,
 };
 enum uc_feature_use {
     UC_FEATURE_USE_ALWAYS = 0,

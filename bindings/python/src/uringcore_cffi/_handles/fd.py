@@ -57,6 +57,7 @@ class FdStatus:
     undelivered_bytes: int
     queued_bytes: int
     leased_bytes: int
+    zero_copy: int
 
 
 class Fd:
@@ -86,6 +87,7 @@ class Fd:
         flags = FLAG_DATAGRAM if datagram else _STREAM
         fields = {"size": _OPTIONS_BYTES, "flags": flags, "cookie": cookie}
         fields["credit_bytes"] = ring.credit_bytes
+        fields["zero_copy_bytes"] = ring.zero_copy_bytes
         if options is not None:
             fields.update(options)
         ret_fd = ffi.new(_RET_FD)

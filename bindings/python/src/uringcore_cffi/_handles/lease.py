@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 from uringcore_cffi._ffi.library import ffi
 
@@ -19,15 +19,9 @@ if TYPE_CHECKING:
 
 _get_ident = threading.get_ident
 
-_COUNTED = hasattr(sys, "getrefcount")
-
-
-def _not_counted(_: object) -> int:
-    return -1
-
-
-# How many refer to an object; PyPy does not know.
-_references: Callable[[object], int] = sys.getrefcount if _COUNTED else _not_counted
+# Whether the death of what a view stands on is known at once.
+COUNTED = hasattr(sys, "getrefcount")
+_references: Any = getattr(sys, "getrefcount", id)
 
 _RELEASED = (
     "the lease was released: use .view before that, or keep a slice of it, which keeps the buffer"
@@ -37,10 +31,11 @@ _RELEASED = (
 def _references_of_one_holder() -> int:
     """Tell what release() counts for an exporter that nobody else has; newer Pythons count less."""
     data = ffi.buffer(ffi.new("char[1]"))
-    return _references(data)
+    count: int = _references(data)
+    return count
 
 
-_ALONE = _references_of_one_holder() if _COUNTED else 0
+_ALONE = _references_of_one_holder()
 
 
 class Lease:
@@ -56,7 +51,7 @@ class Lease:
     whatever takes a bytes-like object; before, pass ``lease.view``.
 
     A lease of bytes that lie nowhere else, ``Lease(data)``, has no buffer to give back: such are
-    those over TLS, on other event loops, and of pieces that had to be put together.
+    those over TLS, on other event loops, on PyPy, and of pieces that had to be put together.
 
     It may be used and released in any thread. In a forked child it is the child's own copy.
     """
@@ -65,7 +60,7 @@ class Lease:
 
     def __init__(self, data: bytes = b"") -> None:
         """Make a lease of bytes that belong to nobody."""
-        self._data: Any = data  # the exporter, or bytes; None once released
+        self._data: Any = bytes(data)  # the exporter, or bytes; None once released
         self._start = 0
         self._size = len(data)
         self._view: memoryview | None = None
@@ -81,8 +76,8 @@ class Lease:
             if data is None:
                 raise ValueError(_RELEASED)
             view = memoryview(data).toreadonly()
-            if self._start:
-                view = view[self._start :]
+            if self._size != len(view):
+                view = view[self._start : self._start + self._size]
             self._view = view
         return view
 
@@ -104,10 +99,10 @@ class Lease:
                 pass  # an array or the like is over it, and keeps it
         self._data = None
         owner = self._owner
-        if owner is not None and owner.thread == _get_ident():
-            others = _references(data) - _ALONE
-            if view is None or others == (self._name in owner.fresh):
-                owner.end(self._name)
+        if owner is None or owner.thread != _get_ident():
+            return
+        if _references(data) - _ALONE == (self._name in owner.fresh):
+            owner.end(self._name)
 
     def __enter__(self) -> Lease:
         """Return the lease."""
@@ -123,10 +118,17 @@ class Lease:
 
     def __bytes__(self) -> bytes:
         """Return a copy."""
-        if self._data is None:
+        data = self._data
+        if data is None:
             raise ValueError(_RELEASED)
-        copy: bytes = self._data[self._start :]
+        copy: bytes = data[self._start : self._start + self._size]
         return copy
+
+    def __reduce__(self) -> Any:
+        """Refuse to be copied or pickled: a buffer is given back once."""
+        raise TypeError(
+            "a lease cannot be copied or pickled: pass bytes(lease), or a slice of .view"
+        )
 
     def __buffer__(self, flags: int) -> memoryview:
         """Be bytes-like (Python 3.12 and later)."""
@@ -138,12 +140,25 @@ class Lease:
 
     # For the reader of a stream, before anybody has seen a view.
 
+    def _split(self, count: int) -> Lease:
+        """Cut ``count`` bytes off the front, as a lease of the same buffer."""
+        front: Lease = object.__new__(Lease)
+        front._data = self._data
+        front._start = self._start
+        front._size = count
+        front._view = None
+        front._owner = self._owner
+        front._name = self._name
+        self._start += count
+        self._size -= count
+        return front
+
     def _take(self, count: int) -> bytes:
-        """Cut up to ``count`` bytes off the front."""
-        start = self._start
+        """Copy up to ``count`` bytes off the front."""
+        start, count = self._start, min(count, self._size)
+        self._start += count
+        self._size -= count
         taken: bytes = self._data[start : start + count]
-        self._start += len(taken)
-        self._size -= len(taken)
         return taken
 
     def _find_end(self, separator: bytes) -> int:

@@ -1,23 +1,24 @@
 """Leases: what a pool has lent out, and how it comes back.
 
-The death of an exporter (see lease.py) is the only moment at which a buffer may go back. A
-finalizer may run in any thread, inside any allocation and with any lock held, so it takes no lock
+The death of an exporter (see lease.py) is the only moment at which a buffer may go back. What is
+watched is its *place*, the pointer that the exporter alone holds: the garbage collector tells of an
+exporter in a cycle before it calls the __del__ of those who see it, and one may bring it back to
+life. Of a pointer, which the collector does not know, it tells when it is gone.
+
+A finalizer may run in any thread, inside any allocation and with any lock held, so it takes no lock
 and does one thing that nothing can interrupt: it appends to a deque. The loop gives back what
 stands there before its next wait. If it sleeps, a second finalizer, called behind the first, wakes
 it: a receiver may rest for want of credit.
 
 Most leases end in the callback that they were made for and need no finalizers. Until the next wait
 the exporter is held here (``fresh``), and release() sees that nobody else has it; finalizers are
-for those that live on. PyPy does not count references: there, what was viewed comes back when
-garbage is collected, which is helped along when much is out.
+for those that live on.
 
 Once the ring is gone no loop gives anything back: then whoever ends a lease does, one at a time.
 """
 
 from __future__ import annotations
 
-import gc
-import sys
 import threading
 import time
 import weakref
@@ -34,21 +35,18 @@ if TYPE_CHECKING:
 _new: Any = object.__new__
 _buffer = ffi.buffer
 _keep = lib.uc_pool_keep
-_DEATHS_ARE_LATE = sys.implementation.name == "pypy"
 
 # How long a ring that goes waits for a thread that is just waking it, in seconds.
 _PATIENCE = 1.0
-# Collecting garbage for buffers takes one part in so many of the time, and less and less in vain.
-_COLLECTING_SHARE = 10
-_COLLECTING_PAUSE_MAX = 10.0
 
 
 class _Ref(weakref.ref):  # type: ignore[type-arg]
-    """Notes the death of an exporter, by going to where the loop looks."""
+    """Notes the death of a place, by going to where the loop looks."""
 
-    __slots__ = ("name", "nudge")
+    __slots__ = ("count", "name", "nudge")
 
     name: int  # the buffer's
+    count: int  # of bytes at the place
     nudge: Any  # the reference whose callback wakes the loop: older, and so called behind this one
 
 
@@ -65,14 +63,11 @@ class Leases:
     __slots__ = (
         "__weakref__",
         "_base",
-        "_collect_at",
-        "_collecting_pause",
         "_handle",
         "_keeping",
         "_lent",
         "_lib",
         "_lock",
-        "_many",
         "_nudging",
         "_out",
         "_release",
@@ -91,8 +86,8 @@ class Leases:
         self._base = ffi.cast("char *", lib.uc_pool_base(handle))
         self._lent = ffi.new("struct uc_lease *")
         self._keeping = 0
-        # By the buffer's name: the exporter, in the turn in which the lease is made, ...
-        self.fresh: dict[int, Any] = {}
+        # By the buffer's name: exporter and place, in the turn in which the lease is made, ...
+        self.fresh: dict[int, tuple[Any, CData]] = {}
         # ... and afterwards who notes its death.
         self._out: dict[int, _Ref] = {}
         self._returned: deque[_Ref] = deque()
@@ -101,9 +96,6 @@ class Leases:
         self._nudging: deque[None] = deque()  # an item for each thread that is just waking the ring
         self.asleep = False  # the ring sleeps, or will before it looks here again
         self.thread: int | None = None  # which runs the ring
-        self._many = 1
-        self._collect_at = 0.0
-        self._collecting_pause = 0.0
 
     # Lending
 
@@ -112,15 +104,17 @@ class Leases:
 
         May be done again until the record is committed: a buffer is kept once.
         """
-        memory = self.fresh.get(name)
-        if memory is None:
+        kept = self.fresh.get(name)
+        if kept is None:
             again = self._keeping == name  # an interrupt came in between
             self._keeping = name
             if _keep(self._handle, name, self._lent) < 0 and not again:
                 return None
-            self.fresh[name] = memory = _buffer(self._base + offset, count)
+            place = self._base + offset
+            self.fresh[name] = kept = _buffer(place, count), place
+            self._keeping = 0
         lease: Lease = _new(Lease)
-        lease._data = memory
+        lease._data = kept[0]
         lease._start = 0
         lease._size = count
         lease._view = None
@@ -143,35 +137,32 @@ class Leases:
 
     # Taking back
 
-    def settle(self) -> int:
+    def settle(self) -> None:
         """Before a wait: give back what has come back, and be woken by what comes later.
 
-        May be done again after an interrupt. Return how long to wait at most, in ns; -1: for ever.
+        May be done again after an interrupt.
         """
         self.asleep = True
         if self.fresh:
             self._watch()
         if self._returned:
             self._give_back()
-            self._collecting_pause = 0.0
-        if _DEATHS_ARE_LATE and len(self._out) >= self._many:
-            return self._collect()
-        return -1
 
     def _watch(self) -> None:
         """Let go of exporters, and note their deaths from now on."""
         out = self._out
         note = self._returned.append
         for name in list(self.fresh):
-            memory = self.fresh[name]
+            memory, place = self.fresh[name]
             if name not in out:
-                nudge = weakref.ref(memory, self._nudge)
-                ref = _Ref(memory, note)
+                nudge = weakref.ref(place, self._nudge)
+                ref = _Ref(place, note)
                 ref.name = name
+                ref.count = len(memory)
                 ref.nudge = nudge
                 out[name] = ref
             del self.fresh[name]
-            del memory  # nobody else may have it: then it dies here
+            del memory, place  # nobody else may have them: then they die here
 
     def take_back(self) -> None:
         """Give back what has come back, between waits."""
@@ -199,28 +190,12 @@ class Leases:
         finally:
             self._nudging.pop()
 
-    def _collect(self) -> int:
-        """Collect garbage if so many leases are out that somebody may lack credit (PyPy)."""
-        now = time.monotonic()
-        if now >= self._collect_at:
-            gc.collect()
-            took = time.monotonic() - now
-            if self._returned:
-                self._give_back()
-                self._collecting_pause = 0.0
-            else:
-                self._collecting_pause = min(2 * self._collecting_pause, _COLLECTING_PAUSE_MAX)
-            self._collecting_pause = max(self._collecting_pause, took * _COLLECTING_SHARE)
-            self._collect_at = now + took + self._collecting_pause
-        return max(1, int((self._collect_at - time.monotonic()) * 1e9))
-
     # Whose pool it is
 
-    def bind(self, ring: Ring, many: int) -> None:
-        """Be given back to by the thread of ``ring``; ``many`` leases may be too many for one."""
+    def bind(self, ring: Ring) -> None:
+        """Have the thread of ``ring`` give back from now on."""
         with self._lock:
             self._ring = ring
-        self._many = many
         lingering.discard(self)
 
     def before_free(self) -> None:
@@ -234,7 +209,8 @@ class Leases:
     def after_free(self) -> None:
         """The ring is gone: from now on whoever ends a lease gives it back."""
         self._watch()
-        lingering.add(self)
+        if self._out:
+            lingering.add(self)
         self._ring = None
         self._give_back_alone()
 
@@ -261,35 +237,36 @@ class Leases:
         self._nudging.clear()
         self.asleep = False
 
-    def save(self) -> list[tuple[int, Any, bytes]]:
-        """In a child, before its pool begins anew: what is still looked at, with its place."""
+    def save(self) -> list[tuple[int, CData, bytes]]:
+        """In a child, before its pool begins anew: what is still looked at, and where it is."""
         self._watch()
-        alive = [ref() for ref in self._out.values()]
+        alive = [(ref(), ref.count) for ref in self._out.values()]
         self._out.clear()
         self._returned.clear()
         base = int(ffi.cast("uintptr_t", self._base))
         return [
-            (int(ffi.cast("uintptr_t", ffi.from_buffer(memory))) - base, memory, memory[:])
-            for memory in alive
-            if memory is not None
+            (int(ffi.cast("uintptr_t", place)) - base, place, _buffer(place, count)[:])
+            for place, count in alive
+            if place is not None
         ]
 
-    def restore(self, saved: list[tuple[int, Any, bytes]]) -> None:
+    def restore(self, saved: list[tuple[int, CData, bytes]]) -> None:
         """Lease the same buffers from the child's new pool, so that nothing is received there.
 
         The pool gives out any buffer it likes: what is not wanted is given back behind.
         """
         wanted = sorted(saved, key=lambda item: item[0])
-        places = [place for place, _, _ in wanted]
+        offsets = [offset for offset, _, _ in wanted]
         left, others = len(wanted), []
         while left and lib.uc_pool_lease(self._handle, self._lent) == 0:
             lent = self._lent
-            found = bisect_left(places, lent.offset)
-            if found < len(places) and places[found] < lent.offset + lent.capacity:
+            found = bisect_left(offsets, lent.offset)
+            if found < len(offsets) and offsets[found] < lent.offset + lent.capacity:
                 left -= 1
-                _, memory, data = wanted[found]
+                _, place, data = wanted[found]
+                memory = _buffer(place, len(data))
                 memory[:] = data
-                self.fresh[lent.token] = memory
+                self.fresh[lent.token] = memory, place
             else:
                 others.append(lent.token)
         for token in others:

@@ -27,8 +27,6 @@ from uringcore_cffi._handles.probe import BACKEND_NAMES, BACKENDS
 # At most this many records are taken in a turn; the rest waits in C for the next one.
 RECORDS_MAX = 256
 
-# uc_fd_options.credit_bytes if nothing is said.
-_CREDIT_BYTES = 1 << 20
 # How long settle() waits for the kernel to let go of what is in flight, and at a time.
 _SETTLE_SECONDS = 1.0
 _SETTLE_STEP_NS = 10_000_000
@@ -69,6 +67,8 @@ class Stats:
     rehomed: int
     busy_polls: int
     busy_poll_hits: int
+    zero_copy_sends: int
+    zero_copy_copied: int
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,7 @@ class Ring:
         "pool",
         "wait",
         "wants_sqpoll",
+        "zero_copy_bytes",
     )
 
     def __init__(
@@ -145,6 +146,7 @@ class Ring:
         backend: str | None = None,
         busy_poll_us: int = 0,
         credit_bytes: int = 0,
+        zero_copy_bytes: int = 0,
     ) -> None:
         """Make a ring, not yet bound to a thread; 0 and None mean libuc's defaults.
 
@@ -157,6 +159,10 @@ class Ring:
             raise ValueError("the pool was freed")
         if not 0 <= credit_bytes < 2**63:
             raise ValueError(f"credit_bytes is {credit_bytes!r}: it is a number of bytes, or 0")
+        if not 0 <= zero_copy_bytes < 2**63:
+            raise ValueError(
+                f"send_zero_copy is {zero_copy_bytes!r}: it is a number of bytes, or None"
+            )
         self.handle: CData = ffi.NULL
         options = ffi.new("struct uc_ring_options *")
         options.size = ffi.sizeof("struct uc_ring_options")
@@ -183,6 +189,7 @@ class Ring:
         self._view: Any = ffi.buffer(self._records)
         self._head = memoryview(self._view).cast("I")
         self._numbers = memoryview(self._view).cast("Q")
+        self.zero_copy_bytes = zero_copy_bytes  # of each descriptor; 0: never
         self.credit_bytes = credit_bytes  # of each descriptor, to begin with; 0: libuc's default
         if self.pool.leases is not None:
             self.lend()  # what was lent out for an earlier ring comes back to this one
@@ -231,8 +238,7 @@ class Ring:
         pool = self.pool
         if pool.leases is None:
             pool.leases = Leases(pool.handle)
-        credit = self.credit_bytes or _CREDIT_BYTES
-        pool.leases.bind(self, max(1, credit // pool.buffer_bytes))
+        pool.leases.bind(self)
         return pool.leases
 
     def enable(self) -> None:
@@ -241,7 +247,8 @@ class Ring:
         if answer == -errno.EBUSY:
             raise OSError(
                 errno.EBUSY,
-                "more is in flight than can move to another thread at once: "
+                "more is in flight than can move to another thread at once, "
+                "or a peer has not acknowledged what was sent without a copy: "
                 "have the thread that ran it before go on, or close it",
             )
         if answer < 0:
@@ -303,19 +310,30 @@ class Ring:
         """Take everything back from the kernel, within a second: descriptors and operations.
 
         What still comes goes to ``drop``. The ring can be freed then. Return the counters: they
-        say how much has not ended in time.
+        say how much has not ended in time. With zero-copy sends it takes up to a second more,
+        because peers are given one to acknowledge them.
         """
         drop(self.recover())
         self.taken()
         self.flush()
         for fd in list(self.fds):
-            fd.close(CLOSE_KEEP | CLOSE_ABORT)
+            # An abort would reset what only waits for its peer to acknowledge.
+            is_sent = self.zero_copy_bytes and fd.queued_bytes() == 0
+            fd.close(CLOSE_KEEP if is_sent else CLOSE_KEEP | CLOSE_ABORT)
+        stats = self._wait_until_settled(drop)
+        if self.zero_copy_bytes and (stats.attached or stats.in_flight):
+            for fd in list(self.fds):
+                fd.close(CLOSE_KEEP | CLOSE_ABORT)
+            stats = self._wait_until_settled(drop)
+        self.taken()
+        return stats
+
+    def _wait_until_settled(self, drop: Callable[[list[Record]], None]) -> Stats:
         deadline = time.monotonic() + _SETTLE_SECONDS
         while (stats := self.stats()).attached or stats.in_flight:
             if time.monotonic() >= deadline:
                 break
             drop(self.records(self.wait(_SETTLE_STEP_NS)))
-        self.taken()
         return stats
 
     def freed(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from uringcore_cffi._ffi.errors import check_answer
 from uringcore_cffi._handles.events import PAYLOAD
 from uringcore_cffi._handles.fd import Fd, FdStatus
-from uringcore_cffi._handles.lease import Lease
+from uringcore_cffi._handles.lease import COUNTED, Lease
 from uringcore_cffi._handles.lending import Leases
 from uringcore_cffi._handles.ring import Ring
 
@@ -36,9 +36,11 @@ class LeaseMethods:
     def _keep(self, following: int, flags: int, offset: int, count: int) -> Lease:
         """Make a lease of a record's payload; may be done again until the record is committed.
 
-        What libuc put together out of several buffers is copied.
+        What libuc put together out of several buffers is copied. So is everything where nobody
+        counts references (PyPy): the buffer would come back when garbage is collected, and
+        receiving would rest until then.
         """
-        if flags & PAYLOAD:
+        if COUNTED and flags & PAYLOAD:
             leases = self._leases
             if leases is None:
                 leases = self._ring.lend()
@@ -48,12 +50,6 @@ class LeaseMethods:
             if lease is not None:
                 return lease
         return Lease(self._memory[offset : offset + count])
-
-    def _settle_leases(self, timeout_ns: int) -> int:
-        """Before a wait: have what has come back be given back; return how long to wait."""
-        assert self._leases is not None
-        limit_ns = self._leases.settle()
-        return limit_ns if 0 <= limit_ns < timeout_ns or timeout_ns < 0 else timeout_ns
 
     def _give_back_now(self) -> None:
         """Give back what has come back, if this thread may."""

@@ -80,6 +80,13 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
     leased, before receiving rests until leases come back; ``quarantine_ms`` (None means 5) is how
     long a buffer rests after its lease. See credit(), set_credit() and Lease.
 
+    ``send_zero_copy`` is from how many bytes on (None or 0: never) the bytes given to a transport's
+    write() are not copied into the kernel: the network card reads them where they are. It pays
+    with a real network, from some 10 KiB on (less than 16 KiB is copied anyway). To peers on this
+    machine, and where the kernel reports that it copies all the same, it is left off. What
+    was sent so holds a closing connection until the peer has acknowledged it; abort() resets the
+    connection instead. stats() counts. Only on io_uring.
+
     ``restrict="network"`` has the kernel refuse everything that is not network I/O on this ring,
     whoever submits it. All methods work; sendfile() then reads files as asyncio does, in a
     thread. What the process does without the ring is not restricted.
@@ -102,6 +109,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         busy_poll_us: int = 0,
         credit_bytes: int = 0,
         quarantine_ms: float | None = None,
+        send_zero_copy: int | None = None,
     ) -> None:
         """Make a loop; any thread may run it later."""
         super().__init__()
@@ -123,6 +131,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
             backend=backend,
             busy_poll_us=busy_poll_us,
             credit_bytes=credit_bytes,
+            zero_copy_bytes=send_zero_copy or 0,
         )
         # What was lent out and not given back yet; None before the first lease.
         self._leases: Leases | None = self._ring.pool.leases
@@ -206,8 +215,12 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
 
     def _end_run(self) -> None:
         self._in_turn = False
-        if self._leases is not None:
-            self._leases.thread = None
+        leases = self._leases
+        if leases is not None:
+            leases.thread = None
+            if leases and not self._batch:  # else a lease may be of a record that comes again
+                leases.settle()
+            leases.asleep = False
         self._uninstall_signals()
         try:
             if self._leading is not None:
@@ -235,7 +248,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
         leading = self._leading
         leases = self._leases
         if leases:
-            timeout_ns = self._settle_leases(timeout_ns)
+            leases.settle()
         wait = self._wait  # by name first: an attribute that is called at once is looked up slowly
         count = wait(timeout_ns if leading is None else 0)
         self._woken = False

@@ -7,9 +7,8 @@ from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, Any
 
 from uringcore_cffi._handles import events, files, names
-from uringcore_cffi._handles.lease import Lease
+from uringcore_cffi._handles.lease import COUNTED, Lease
 from uringcore_cffi.lowlevel.addresses import decode
-from uringcore_cffi.lowlevel.operation import COLLECT
 
 if TYPE_CHECKING:
     from uringcore_cffi.lowlevel.fd import Fd
@@ -20,6 +19,7 @@ _GONE = (
     "the payload was taken back by the ring: call data() or keep() before the next turn(), which "
     "takes back what the one before has returned"
 )
+_GIVEN_BACK = "the payload was kept, and given back with the release of its lease"
 
 
 def _error(result: int) -> OSError:
@@ -66,6 +66,7 @@ class Event:
 
     __slots__ = (
         "_bits",
+        "_is_kept",
         "_offset",
         "_position",
         "_ring",
@@ -97,6 +98,7 @@ class Event:
         self._turn = ring._turns
         self._position = position
         self._settled = False
+        self._is_kept = False
 
     @property
     def flags(self) -> EventFlag:
@@ -112,8 +114,9 @@ class Event:
     def data(self) -> bytes:
         """Return a copy of the bytes that have come; empty where there are none.
 
-        What a descriptor has received must be copied before the next turn(): ValueError
-        afterwards. What a read() or statx() has brought is the operation's and stays.
+        What a descriptor has received must be copied before the next turn(), and before a lease
+        of it is released: ValueError afterwards. What a read() or statx() has brought is the
+        operation's and stays.
         """
         if self.result < 0:
             return b""
@@ -127,14 +130,19 @@ class Event:
         """Return what has been received as a lease: where it lies, for as long as it is needed.
 
         To be called before the next turn(), once for each event. What libuc has put together
-        out of several buffers (attach() with ``gather``), or cut (recv_once()), is a copy.
+        out of several buffers (attach() with ``gather``), or cut (recv_once()), is a copy, and so
+        is everything on PyPy.
         """
         if self.kind not in _RECEIVED:
             raise ValueError(f"an event of kind {self.kind.name} has nothing to keep")
         self.check()
-        if self._bits & events.PAYLOAD and self.result:
+        if COUNTED and self._bits & events.PAYLOAD and self.result:
             self._check_current()
-            return self._ring._keep(self._position, self._offset, self.result)
+            if self._is_kept:
+                raise ValueError("the payload is kept already: use that lease, or slices of it")
+            lease = self._ring._keep(self._position, self._offset, self.result)
+            self._is_kept = True
+            return lease
         return Lease(self.data())
 
     def address(self) -> Any:
@@ -186,6 +194,8 @@ class Event:
 
     def _memory(self, offset: int, count: int) -> bytes:
         self._check_current()
+        if self._is_kept and not self._ring._holds(self._position):
+            raise ValueError(_GIVEN_BACK)
         memory: bytes = self._ring._ring.pool.memory[offset : offset + count]
         return memory
 
@@ -209,5 +219,5 @@ class Event:
     def _is_for_caller(self) -> bool:
         """Tell whether the caller knows, and still knows, what the event is about."""
         if self.operation is not None:
-            return self.operation.name != COLLECT
+            return True
         return self.fd is not None and not self.fd._is_freed

@@ -9,8 +9,6 @@ from uringcore_cffi._handles import files
 if TYPE_CHECKING:
     from uringcore_cffi.lowlevel.operations import OperationMethods
 
-# The name of the ring's own, of which nobody is told.
-COLLECT = "collect"
 # Whose result is no count.
 _WHOLE = ("statx", "statvfs")
 

@@ -17,7 +17,6 @@ from uringcore_cffi._handles.ring import Ring as Handle
 from uringcore_cffi.lowlevel.event import Event
 from uringcore_cffi.lowlevel.fd import Fd
 from uringcore_cffi.lowlevel.names import NameMethods
-from uringcore_cffi.lowlevel.operation import COLLECT
 
 if TYPE_CHECKING:
     import socket
@@ -59,8 +58,6 @@ class Ring(NameMethods):
         self._batch: list[Event] = []
         self._turns = 0
         self._eventfd = -1  # to be drained
-        self._is_watched = False  # by another loop
-        self._collecting: Operation | None = None
         # wake() may come from any thread, and in a signal handler of the thread that frees.
         self._lock = threading.RLock()
         self._ring = Handle(pool=pool, backend=backend, **options)
@@ -102,9 +99,9 @@ class Ring(NameMethods):
         """
         ring = self._ring
         self._check_open("uc_ring_wait")
-        count = ring.last_count()  # before anything else: raises in the wrong thread or process
+        ring.last_count()  # before anything is touched: raises in the wrong thread or process
         if not self._batch:
-            self._batch = self._take(count, timeout)
+            self._batch = self._take(timeout)
         ring.taken()
         for event in self._batch:
             event._settle()
@@ -112,16 +109,16 @@ class Ring(NameMethods):
         self._batch = []
         return events
 
-    def _take(self, count: int, timeout: float | None) -> list[Event]:
+    def _take(self, timeout: float | None) -> list[Event]:
         """Take a batch of records, without side effects: it may be done again."""
         ring = self._ring
         records = ring.recover()  # an interrupt may have come between taking and keeping
         if not records:
-            wait_ns = self._settle_leases(_nanoseconds(timeout))
+            self._settle_leases()
             self._turns += 1
             if self._eventfd >= 0:
                 _drain(self._eventfd)
-            records = ring.records(ring.wait(wait_ns))
+            records = ring.records(ring.wait(_nanoseconds(timeout)))
         return [self._event(position, record) for position, record in enumerate(records)]
 
     def _event(self, position: int, record: Record) -> Event:
@@ -132,32 +129,27 @@ class Ring(NameMethods):
     def _keep(self, position: int, offset: int, count: int) -> Lease:
         """Make a lease of a payload of the last batch."""
         ring = self._ring
+        ring.last_count()  # raises in the wrong thread or process
         leases = ring.pool.leases
         if leases is None:
             leases = ring.lend()
         leases.thread = threading.get_ident()
         lease = leases.keep(ring.buffer_name(position), offset, count)
         if lease is None:
-            raise ValueError("the payload was kept already, and given back: keep() is for once")
+            raise ValueError("the payload was taken back by the ring")
         return lease
 
-    def _settle_leases(self, wait_ns: int) -> int:
-        """Give back the leases that have ended; return how long to wait.
-
-        Those that end from now on wake the ring: the caller may sleep, in its own loop or here.
-        """
+    def _holds(self, position: int) -> bool:
+        """Tell whether a payload of the last batch that was kept has not been given back."""
         leases = self._ring.pool.leases
-        if not leases:
-            return wait_ns
-        leases.thread = threading.get_ident()
-        limit_ns = leases.settle()
-        if limit_ns < 0:
-            return wait_ns
-        # PyPy: they come back when garbage is collected, which a turn does. One has to come.
-        collecting = self._collecting
-        if self._is_watched and (collecting is None or collecting.result is not None):
-            self._collecting = self._submit(files.timeout, COLLECT, (limit_ns,), None)
-        return min(limit_ns, wait_ns) if wait_ns >= 0 else limit_ns
+        return leases is not None and self._ring.buffer_name(position) in leases.fresh
+
+    def _settle_leases(self) -> None:
+        """Give back the leases that have ended; those that end from now on wake the ring."""
+        leases = self._ring.pool.leases
+        if leases:
+            leases.thread = threading.get_ident()
+            leases.settle()
 
     def event_fd(self) -> int:
         """Return a descriptor that is readable when turn() has something to return.
@@ -166,7 +158,6 @@ class Ring(NameMethods):
         """
         self._check_open("uc_ring_event_fd")
         number = self._ring.event_fd()
-        self._is_watched = True
         if self.info().backend == "uring":  # else there is nothing to be read
             self._eventfd = number
         return number
@@ -188,6 +179,8 @@ class Ring(NameMethods):
         """
         self._check_open("uc_ring_enable")
         self._ring.enable()
+        if self._ring.pool.leases is not None:
+            self._ring.pool.leases.thread = threading.get_ident()
 
     def wake(self) -> None:
         """Make the current or next turn() return, and event_fd() readable.
@@ -256,8 +249,6 @@ class Ring(NameMethods):
         self._ring.reinit()
         self._turns += 1
         self._eventfd = -1
-        self._is_watched = False
-        self._collecting = None
         self._batch = []
         self._forget(lost=False)
 
@@ -276,7 +267,7 @@ class Ring(NameMethods):
             stats = ring.settle(self._drop)
         except ChildProcessError:
             raise
-        except OSError:
+        except (OSError, MemoryError):
             return True  # too much to move to this thread, or io_uring is refused by now
         return bool(stats.attached or stats.in_flight)
 
@@ -287,6 +278,8 @@ class Ring(NameMethods):
     def _drop_event(self, event: Event) -> None:
         """Do what an event means that nobody will see; what it has opened is closed."""
         event._settle()
+        if not event._is_for_caller():
+            return
         operation = event.operation
         if event.fd is not None:
             drop(event.kind, event.result)

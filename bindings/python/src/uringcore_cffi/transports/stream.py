@@ -32,7 +32,7 @@ from uringcore_cffi._handles.events import (
     SENT,
     SHUTDOWN,
 )
-from uringcore_cffi._handles.fd import CLOSE_KEEP, NO_HANDLE
+from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, NO_HANDLE
 from uringcore_cffi._loop.compat import (
     SENDFILE_TRY_NATIVE,
     SSLProtocol,
@@ -171,6 +171,13 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
             self._loop._forget_transport(self)
         else:
             self._begin_close(CLOSE_KEEP)
+
+    def _begin_close(self, flags: int) -> None:
+        if self._loop._ring.zero_copy_bytes and self._fd is not None and not flags & CLOSE_ABORT:
+            # The kernel lets go when the peer has acknowledged all: it is told of the end before.
+            # Refusals do not matter: what closing answers counts.
+            self._fd.shutdown()
+        super()._begin_close(flags)
 
     def _resume_protocol(self) -> None:
         super()._resume_protocol()
