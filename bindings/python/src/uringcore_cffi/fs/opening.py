@@ -6,6 +6,7 @@ a file that is always there, so that the exception and its words are those of th
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import errno
 import functools
@@ -259,18 +260,36 @@ async def open_path(
             raise file_error(result, file if named is None else named)
 
 
+def _close_result(opening: asyncio.Future[int]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        os.close(opening.result())
+
+
 async def _wait_for_writer(fd: int, flags: int) -> int:
     """Wait as open(2) does until somebody writes to the FIFO that ``fd`` reads from.
 
     Where io_uring knows the path already, it opens without waiting for anything. Asked to make the
-    file if there is none, it lets a thread of the kernel's open it, and that waits.
+    file if there is none, it lets a thread of the kernel's open it, and that waits. A writer that
+    was here and is gone before it begins to wait has left bytes, or an end, which ``fd`` tells.
     """
+    loop = asyncio.get_running_loop()
+    again = asyncio.ensure_future(open_path(f"/proc/self/fd/{fd}", flags | os.O_CREAT))
+    loop.add_reader(fd, again.cancel)
     try:
-        return await open_path(f"/proc/self/fd/{fd}", flags | os.O_CREAT)
-    except FileNotFoundError:
-        return os.dup(fd)  # there is no /proc
-    finally:
+        await asyncio.wait([again])
+    except BaseException as exc:
+        loop.remove_reader(fd)
         os.close(fd)
+        again.cancel()
+        again.add_done_callback(_close_result)
+        if isinstance(exc, asyncio.CancelledError):
+            await asyncio.wait([again])
+        raise
+    loop.remove_reader(fd)
+    if again.cancelled() or isinstance(again.exception(), FileNotFoundError):  # no /proc
+        return fd
+    os.close(fd)
+    return again.result()
 
 
 def _describe(fd: int, file: Any, flags: int, mode: _Mode, closefd: bool) -> Descriptor:
