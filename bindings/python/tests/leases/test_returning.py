@@ -205,6 +205,7 @@ def test_a_return_in_another_thread_wakes_a_receiver_that_rests(loop, way):
 
             waiter = loop.create_future()
             protocol.lease_received = arrived
+            protocol.transport.set_protocol(protocol)  # which looks where leases go
             thread = threading.Thread(target=let_go)
             thread.start()
             wait = loop._wait

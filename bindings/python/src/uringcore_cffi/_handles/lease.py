@@ -86,7 +86,7 @@ class Lease:
         """Whether release() was called."""
         return self._data is None
 
-    def release(self) -> None:
+    def release(self, *_: object) -> None:
         """Let go of the bytes; slices and arrays that somebody has kept stay valid."""
         data, view = self._data, self._view
         if data is None:
@@ -108,9 +108,7 @@ class Lease:
         """Return the lease."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Release it."""
-        self.release()
+    __exit__ = release
 
     def __len__(self) -> int:
         """Return the number of bytes."""

@@ -69,12 +69,12 @@ class Leases:
         "_lib",
         "_lock",
         "_nudging",
-        "_out",
         "_release",
         "_returned",
         "_ring",
         "asleep",
         "fresh",
+        "out",
         "thread",
     )
 
@@ -89,7 +89,7 @@ class Leases:
         # By the buffer's name: exporter and place, in the turn in which the lease is made, ...
         self.fresh: dict[int, tuple[Any, CData]] = {}
         # ... and afterwards who notes its death.
-        self._out: dict[int, _Ref] = {}
+        self.out: dict[int, _Ref] = {}
         self._returned: deque[_Ref] = deque()
         self._ring: Ring | None = None
         self._lock = threading.Lock()  # where a finalizer may be, only tried
@@ -127,13 +127,13 @@ class Leases:
         if name in self.fresh:
             self._release(self._handle, name)
             del self.fresh[name]
-        elif name in self._out:
+        elif name in self.out:
             self._release(self._handle, name)
-            del self._out[name]
+            del self.out[name]
 
     def __bool__(self) -> bool:
         """Tell whether anything is out, or has come back and was not given back yet."""
-        return bool(self.fresh or self._out)
+        return bool(self.fresh or self.out)
 
     # Taking back
 
@@ -150,7 +150,7 @@ class Leases:
 
     def _watch(self) -> None:
         """Let go of exporters, and note their deaths from now on."""
-        out = self._out
+        out = self.out
         note = self._returned.append
         for name in list(self.fresh):
             memory, place = self.fresh[name]
@@ -175,7 +175,7 @@ class Leases:
             name = returned[0].name
             # Twice, after an interrupt, is refused as stale: the name is of one life of a buffer.
             self._release(self._handle, name)
-            self._out.pop(name, None)
+            self.out.pop(name, None)
             del returned[0]
 
     def _nudge(self, _: object) -> None:
@@ -209,7 +209,7 @@ class Leases:
     def after_free(self) -> None:
         """The ring is gone: from now on whoever ends a lease gives it back."""
         self._watch()
-        if self._out:
+        if self.out:
             lingering.add(self)
         self._ring = None
         self._give_back_alone()
@@ -224,7 +224,7 @@ class Leases:
                 if self._ring is not None:  # another one serves the pool by now
                     return
                 self._give_back()
-                if not self._out:
+                if not self.out:
                     lingering.discard(self)
             finally:
                 self._lock.release()
@@ -240,8 +240,8 @@ class Leases:
     def save(self) -> list[tuple[int, CData, bytes]]:
         """In a child, before its pool begins anew: what is still looked at, and where it is."""
         self._watch()
-        alive = [(ref(), ref.count) for ref in self._out.values()]
-        self._out.clear()
+        alive = [(ref(), ref.count) for ref in self.out.values()]
+        self.out.clear()
         self._returned.clear()
         base = int(ffi.cast("uintptr_t", self._base))
         return [

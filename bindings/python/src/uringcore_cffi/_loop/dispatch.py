@@ -41,16 +41,22 @@ def dispatch(loop: UringEventLoop) -> None:
                 drop(kind, result)
             loop._cursor = following
             continue
-        if direct and kind == RECV and result > 0 and (receive := endpoint.receive) is not None:
-            data = memory[offset : offset + result]
-            loop._cursor = following
-            try:
-                endpoint._context.run(receive, data)
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as exc:
-                endpoint.receive_failed(exc)
-            continue
+        if direct and kind == RECV and result > 0:
+            data: Any = None
+            receive: Any
+            if (receive := endpoint.receive) is not None:
+                data = memory[offset : offset + result]
+            elif (receive := endpoint.receive_lease) is not None:
+                data = loop._keep(following, flags, offset, result)
+            if data is not None:
+                loop._cursor = following
+                try:
+                    endpoint._context.run(receive, data)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as exc:
+                    endpoint.receive_failed(exc)
+                continue
         try:
             endpoint.on_record(following, kind, result, flags, offset)
         except (SystemExit, KeyboardInterrupt):

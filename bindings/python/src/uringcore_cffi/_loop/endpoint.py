@@ -15,8 +15,12 @@ class Endpoint(Protocol):
     def receive(self) -> Callable[[bytes], Any] | None:
         """Where a piece of data goes as bytes, within ``_context``; None: to on_record()."""
 
+    @property
+    def receive_lease(self) -> Callable[[Any], Any] | None:
+        """Where it goes as a lease, if not to receive(); None: to on_record()."""
+
     def receive_failed(self, exc: BaseException) -> None:
-        """Be told that receive() raised."""
+        """Be told that one of them raised."""
 
     def on_record(self, following: int, kind: int, result: int, flags: int, offset: int) -> None:
         """Handle any other record; ``following`` is the value of the commit."""
@@ -33,6 +37,7 @@ class RecordsOnly:
 
     _context: Context  # only receive() would run in it
     receive = None
+    receive_lease = None
 
     def receive_failed(self, exc: BaseException) -> None:
         """Cannot happen: there is no receive()."""

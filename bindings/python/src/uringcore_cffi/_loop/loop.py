@@ -247,7 +247,7 @@ class UringEventLoop(  # type: ignore[misc]  # stricter than asyncio about callb
             timeout_ns = -1
         leading = self._leading
         leases = self._leases
-        if leases:
+        if leases is not None and (leases.fresh or leases.out):
             leases.settle()
         wait = self._wait  # by name first: an attribute that is called at once is looked up slowly
         count = wait(timeout_ns if leading is None else 0)

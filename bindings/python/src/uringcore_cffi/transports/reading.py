@@ -35,6 +35,7 @@ class ReadSide:
     """What SocketTransport does with what arrives."""
 
     receive: Callable[[bytes], Any] | None
+    receive_lease: Callable[[Lease], Any] | None
     _loop: Any
     _protocol: Any
     _context: Context
@@ -53,8 +54,11 @@ class ReadSide:
 
     def _choose_receiver(self) -> None:
         """Decide whether data may take the short way to data_received()."""
-        if self._buffered or self._leased or self._paused or self._closing or self._stash:
-            self.receive = None
+        self.receive = self.receive_lease = None
+        if self._buffered or self._paused or self._closing or self._stash:
+            return
+        if self._leased:
+            self.receive_lease = self._protocol.lease_received
         else:
             self.receive = getattr(self._protocol, "data_received", None)
 
@@ -97,7 +101,7 @@ class ReadSide:
             return
         self._stop_receiving()
         self._paused = True
-        self.receive = None
+        self.receive = self.receive_lease = None
         if self._loop.get_debug():
             logger.debug("%r pauses reading", self)
 
@@ -127,8 +131,6 @@ class ReadSide:
         direct = not self._paused and not self._stash
         if result < 0 and direct:
             self._read_failed(result_error(result))
-        elif result > 0 and self._leased and direct and loop._direct:
-            self._receive_lease(following, loop._keep(following, flags, offset, result))
         elif result > 0 and self._buffered and direct and loop._direct:
             self._fill_buffers(following, memoryview(loop._memory)[offset : offset + result])
         else:
@@ -141,19 +143,10 @@ class ReadSide:
             elif result > 0:
                 piece = loop._memory[offset : offset + result]
             handle = loop._internal_handle(self._deliver_late, (), self._context)
-            self.receive = None
+            self.receive = self.receive_lease = None
             loop._ready += (handle,)
             self._stash += (piece,)
             loop._cursor = following
-
-    def _receive_lease(self, following: int, lease: Lease) -> None:
-        self._loop._cursor = following
-        try:
-            self._context.run(self._protocol.lease_received, lease)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as exc:
-            self.receive_failed(exc)
 
     def _read_failed(self, exc: OSError) -> None:
         self._fatal_error(exc, "Fatal read error on socket transport")

@@ -33,6 +33,7 @@ from uringcore_cffi._handles.events import (
     SHUTDOWN,
 )
 from uringcore_cffi._handles.fd import CLOSE_ABORT, CLOSE_KEEP, NO_HANDLE
+from uringcore_cffi._handles.lease import Lease
 from uringcore_cffi._loop.compat import (
     SENDFILE_TRY_NATIVE,
     SSLProtocol,
@@ -76,6 +77,7 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
         """
         super().__init__(extra, loop)  # type: ignore[call-arg]
         self.receive: Callable[[bytes], Any] | None = None
+        self.receive_lease: Callable[[Lease], Any] | None = None
         self._buffered = False
         self._leased = False
         self._eof = False  # write_eof() was called
@@ -167,7 +169,7 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
             self._loop._check_closed()
             self._stop_receiving()
             self._closing = self._close_once_resumed = True
-            self.receive = None
+            self.receive = self.receive_lease = None
             self._loop._forget_transport(self)
         else:
             self._begin_close(CLOSE_KEEP)
@@ -188,7 +190,7 @@ class SocketTransport(ReadSide, WriteSide, SocketOwner, asyncio.Transport):
     def _refuse_more(self) -> None:
         self._copy_below = 0
         self._handle = NO_HANDLE
-        self.receive = None
+        self.receive = self.receive_lease = None
         self._wake_sendfile()
 
     def _drop_kept(self) -> None:
