@@ -3,7 +3,9 @@
 A reader begins as asyncio's does: the transport gives it bytes. With the first read_lease() the
 transport turns to leases, and what arrives is queued as such (``_leases``), behind what lies in
 ``_buffer``. The other methods go on to read from ``_buffer``: what they need is copied there first.
-If they alone are called for a while, the transport turns back to bytes.
+If they alone are called for a while, the transport turns back to bytes. Meanwhile the reader is of
+another class: one that has never seen a lease is as quick as asyncio's, because nothing of it is
+overridden.
 
 On other event loops, over TLS, and of what came as bytes, read_lease() copies.
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from uringcore_cffi._handles.lease import Lease
 
@@ -38,7 +40,12 @@ class StreamReader(asyncio.StreamReader):
     _loop: Any
     _paused: bool
     _transport: Any
+    _waiter: Any
     _wakeup_waiter: Callable[[], None]
+
+    if TYPE_CHECKING:
+
+        def _maybe_resume_transport(self) -> None: ...
 
     def __init__(self, limit: int = _LIMIT, loop: Any = None) -> None:
         """As asyncio.StreamReader()."""
@@ -63,7 +70,8 @@ class StreamReader(asyncio.StreamReader):
             raise self._exception
         self._byte_waits = 0
         while not self._buffer and not self._leases and not self._eof:
-            self._turn_to_leases(True)
+            if self._waiter is None:  # else another reads, and this is refused
+                self._turn_to_leases(True)
             await _wait_for_data(self, "read_lease")
         if self._leases and not self._buffer:
             lease = self._leases[0]
@@ -86,6 +94,16 @@ class StreamReader(asyncio.StreamReader):
         choose = getattr(self._transport, "_lease_to", None)
         if choose is not None and choose(self._lease_protocol, leasing):
             self._leasing = leasing
+            self.__class__ = _LeasingReader if leasing else StreamReader
+
+    def _uncover_end(self) -> None:
+        if self._ends_behind and not self._leases:
+            self._ends_behind = False
+            self._eof = True
+
+
+class _LeasingReader(StreamReader):
+    """A reader while its transport gives leases, or some are queued."""
 
     def feed_lease(self, lease: Lease) -> None:
         """Take what has arrived; the protocol calls this."""
@@ -115,11 +133,6 @@ class StreamReader(asyncio.StreamReader):
             self._paused = False
             self._transport.resume_reading()
 
-    def _uncover_end(self) -> None:
-        if self._ends_behind and not self._leases:
-            self._ends_behind = False
-            self._eof = True
-
     # asyncio's methods, which read from the buffer
 
     def read(self, n: int = -1) -> Any:
@@ -137,13 +150,8 @@ class StreamReader(asyncio.StreamReader):
         self._wanted = separator
         return _readuntil(self, separator)
 
-    def _wait_for_data(self, func_name: str) -> Any:
+    async def _wait_for_data(self, func_name: str) -> None:
         """Wait until there is more in the buffer, or the end."""
-        if self._leasing or self._leases:
-            return self._wait_and_copy(func_name)
-        return _wait_for_data(self, func_name)
-
-    async def _wait_and_copy(self, func_name: str) -> None:
         if not self._leases:
             self._byte_waits += 1
             if self._byte_waits > _BYTES_AGAIN_AFTER:
@@ -187,7 +195,7 @@ class _Protocol(asyncio.StreamReaderProtocol):
         if reader is None:
             lease.release()
         else:
-            reader.feed_lease(lease)
+            reader.feed_lease(lease)  # type: ignore[attr-defined]  # then it is of that class
 
 
 def _protocol_factory(limit: int, connected: Any) -> Callable[[], _Protocol]:

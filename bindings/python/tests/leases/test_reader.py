@@ -140,6 +140,18 @@ def test_two_cannot_wait_at_a_time(loop):
     with_streams(loop, test)
 
 
+def test_a_lease_that_is_refused_to_a_second_reader_leaves_the_first_its_bytes(loop):
+    async def test(reader, peer):
+        reading = loop.create_task(reader.read(10))
+        await turns(2)
+        with pytest.raises(RuntimeError, match="another coroutine is already waiting"):
+            await reader.read_lease()
+        peer.sendall(b"first")
+        assert await soon(reading) == b"first"
+
+    with_streams(loop, test)
+
+
 def test_a_cancelled_read_loses_nothing(loop):
     async def test(reader, peer):
         for number in range(20):

@@ -41,7 +41,7 @@ Handle and TimerHandle: slots written directly
 Transports and protocols: members used
     BaseTransport                 _extra                                            all
     StreamReader                  _buffer, _eof, _exception, _limit, _paused, _transport,
-                                  _wakeup_waiter(), _wait_for_data(),
+                                  _waiter, _wakeup_waiter(), _wait_for_data(),
                                   _maybe_resume_transport()                         all
     StreamReaderProtocol          _stream_reader                                    all
     _FlowControlMixin             _protocol_paused, _high_water, _low_water,
