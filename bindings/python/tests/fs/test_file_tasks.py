@@ -233,6 +233,7 @@ async def _let_go(tasks, path) -> None:
         other = os.open(path, os.O_RDWR | os.O_NONBLOCK)
         await asyncio.sleep(0.01)
         os.close(other)
+        await asyncio.sleep(0.01)  # readers see the end only while there is no other
     expected = b"" if path is not None else b"x"
     assert set(await soon(asyncio.gather(*tasks))) == {expected}
 
