@@ -14,7 +14,7 @@ from benchmarks.pairing import Results
 from benchmarks.tables import median, number, spread
 
 HEADINGS = (
-    "µs", "best", "CPU µs", "speed /\naiofiles,\nuvloop", "lowest,\nhighest", "by CPU\ntime",
+    "µs", "CPU µs", "speed /\naiofiles,\nuvloop", "lowest,\nhighest", "by CPU\ntime",
     "speed /\nthread", "CPU /\nraw", "promised",
 )  # fmt: skip
 
@@ -48,11 +48,10 @@ def _rows(
         name = subject.name
         if not result.good(name):
             continue
-        value, ratio = result.spread(name, us), result.ratio(BASE, name, us)
+        ratio = result.ratio(BASE, name, us)
         yield [
             subject.label,
-            spread(value),
-            "" if value is None else number(value.low),
+            spread(result.spread(name, us)),
             median(result.spread(name, cpu)),
             median(ratio),
             "" if ratio is None else f"{number(ratio.low)}, {number(ratio.high)}",

@@ -228,12 +228,12 @@ def test_files_that_do_not_answer_stop_neither_the_loop_nor_others(any_loop, tmp
 
 
 async def _let_go(tasks, path) -> None:
-    """See all tasks end; those that open a pipe get its other end, and lose it, again and again."""
+    """See all tasks end; those that open a pipe get its other end again and again."""
     while path is not None and not all(task.done() for task in tasks):
         other = os.open(path, os.O_RDWR | os.O_NONBLOCK)
         await asyncio.sleep(0.01)
         os.close(other)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # readers see the end only while there is no other
     expected = b"" if path is not None else b"x"
     assert set(await soon(asyncio.gather(*tasks))) == {expected}
 
