@@ -12,6 +12,8 @@ from garbage import collect
 from patience import PATIENCE
 from taking import one
 
+from uringcore_cffi._handles import pool as pool_module
+from uringcore_cffi._handles import ring as ring_module
 from uringcore_cffi.lowlevel import Lease, Pool, Ring
 
 
@@ -226,3 +228,53 @@ def test_once_a_ring_has_moved_its_old_thread_gives_nothing_back(small_pool):
         ring.enable()
         ring.turn()
         assert small_pool.stats().leased == 0
+
+
+class _Meanwhile:
+    """The library, with something that happens in another thread while one function is called."""
+
+    def __init__(self, library, name, happens):
+        self.library, self.name, self.happens = library, name, happens
+
+    def __getattr__(self, name):
+        function = getattr(self.library, name)
+        if name != self.name:
+            return function
+
+        def call(*arguments):
+            thread = threading.Thread(target=self.happens)
+            thread.start()
+            thread.join()
+            return function(*arguments)
+
+        return call
+
+
+def _make_a_ring(pool):
+    Ring(pool=pool).free()
+
+
+@pytest.mark.parametrize(
+    ("name", "use"),
+    [("uc_pool_get_stats", Pool.stats), ("uc_pool_free", Pool.free), ("uc_ring_new", _make_a_ring)],
+)
+def test_who_uses_a_pool_without_a_ring_is_alone_with_it(small_pool, monkeypatch, name, use):
+    """A lease that another thread ends meanwhile is given back behind."""
+    ours, peer = socket.socketpair()
+    with ours, peer, Ring(pool=small_pool) as ring:
+        ring.attach(ours).recv_start()
+        peer.sendall(b"data")
+        views = [one(ring).keep().view]
+    leases = small_pool.leases
+    waiting = []
+
+    def end():
+        views.clear()
+        collect()
+        waiting.append(len(leases._returned))
+
+    for module in (pool_module, ring_module):
+        monkeypatch.setattr(module, "lib", _Meanwhile(module.lib, name, end))
+    use(small_pool)
+    assert waiting[0] == 1
+    assert not leases

@@ -24,12 +24,15 @@ import time
 import weakref
 from bisect import bisect_left
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from uringcore_cffi._ffi.library import CData, ffi, lib
 from uringcore_cffi._handles.lease import Lease
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from uringcore_cffi._handles.ring import Ring
 
 _new: Any = object.__new__
@@ -228,6 +231,15 @@ class Leases:
                     lingering.discard(self)
             finally:
                 self._lock.release()
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Have nobody give anything back meanwhile: for who uses the pool when no ring does."""
+        try:
+            with self._lock:
+                yield
+        finally:
+            self._give_back_alone()  # what was left to us
 
     # Fork
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -71,8 +72,8 @@ class Pool:
         self.handle = handle
         self._owned = owned
         self.memory: Any = ffi.buffer(lib.uc_pool_base(handle), lib.uc_pool_reserved(handle))
-        self.buffer_bytes = self.stats().buffer_bytes
         self.leases: Leases | None = None  # made when the first is asked for
+        self.buffer_bytes = self.stats().buffer_bytes
 
     @classmethod
     def new(
@@ -113,7 +114,8 @@ class Pool:
         """Return the counters as of now."""
         stats = ffi.new("struct uc_pool_stats *")
         stats.size = ffi.sizeof("struct uc_pool_stats")
-        answer = lib.uc_pool_get_stats(self.handle, stats)
+        with self.still():
+            answer = lib.uc_pool_get_stats(self.handle, stats)
         if answer < 0:
             raise answer_error(answer, "uc_pool_get_stats")
         return PoolStats(**{name: getattr(stats, name) for name in PoolStats.__dataclass_fields__})
@@ -123,4 +125,9 @@ class Pool:
         self.memory = b""
         handle, self.handle = self.handle, ffi.NULL
         if self._owned:
-            lib.uc_pool_free(handle)
+            with self.still():
+                lib.uc_pool_free(handle)
+
+    def still(self) -> AbstractContextManager[None]:
+        """Keep other threads, in which leases may end, from the pool meanwhile."""
+        return nullcontext() if self.leases is None else self.leases.still()

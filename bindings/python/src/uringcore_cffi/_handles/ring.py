@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable
@@ -178,7 +179,8 @@ class Ring:
         options.busy_poll_us = busy_poll_us
         options.pool = ffi.NULL if pool is None else pool.handle
         ret_ring = ffi.new("uc_ring **")
-        answer = lib.uc_ring_new(options, ret_ring)
+        with nullcontext() if pool is None else pool.still():
+            answer = lib.uc_ring_new(options, ret_ring)
         if answer < 0:
             raise creation_error(answer)
         self.handle = ret_ring[0]
