@@ -12,6 +12,7 @@ from garbage import collect
 from patience import PATIENCE
 from taking import one
 
+from uringcore_cffi._handles import lending
 from uringcore_cffi._handles import pool as pool_module
 from uringcore_cffi._handles import ring as ring_module
 from uringcore_cffi.lowlevel import Lease, Pool, Ring
@@ -161,6 +162,35 @@ def test_an_event_is_kept_once(small_pool):
         with pytest.raises(ValueError, match="kept already"):
             event.keep()
         assert small_pool.stats().refused == 0
+
+
+@pytest.mark.parametrize("end", [Ring.turn, Ring.free])
+def test_an_interrupt_of_keep_forgets_no_buffer(small_pool, monkeypatch, end):
+    """It can be asked for again; what was not comes back with the next turn, or the end."""
+    ours, peer = socket.socketpair()
+    keep = lending._keep
+
+    def keep_interrupted(*arguments):
+        keep(*arguments)
+        raise KeyboardInterrupt
+
+    with ours, peer, Ring(pool=small_pool) as ring:
+        ring.attach(ours).recv_start()
+        for again in (True, False):
+            peer.sendall(b"data")
+            event = one(ring)
+            with monkeypatch.context() as patched:
+                patched.setattr(lending, "_keep", keep_interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    event.keep()
+            assert small_pool.stats().leased == 1
+            if again:
+                with event.keep() as lease:
+                    assert bytes(lease) == b"data"
+                assert small_pool.stats().leased == 0
+        end(ring)
+    assert small_pool.stats().leased == 0
+    assert small_pool.stats().refused == 1  # for having asked again
 
 
 @pytest.mark.skipif(sys.implementation.name == "pypy", reason="there it comes back later")

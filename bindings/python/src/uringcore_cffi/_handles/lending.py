@@ -112,6 +112,7 @@ class Leases:
             again = self._keeping == name  # an interrupt came in between
             self._keeping = name
             if _keep(self._handle, name, self._lent) < 0 and not again:
+                self._keeping = 0
                 return None
             place = self._base + offset
             self.fresh[name] = kept = _buffer(place, count), place
@@ -136,7 +137,7 @@ class Leases:
 
     def __bool__(self) -> bool:
         """Tell whether anything is out, or has come back and was not given back yet."""
-        return bool(self.fresh or self.out)
+        return bool(self.fresh or self.out or self._keeping)
 
     # Taking back
 
@@ -146,13 +147,16 @@ class Leases:
         May be done again after an interrupt.
         """
         self.asleep = True
-        if self.fresh:
+        if self.fresh or self._keeping:
             self._watch()
         if self._returned:
             self._give_back()
 
     def _watch(self) -> None:
         """Let go of exporters, and note their deaths from now on."""
+        if self._keeping and self._keeping not in self.fresh:
+            self._release(self._handle, self._keeping)  # nobody has come back for it
+        self._keeping = 0
         out = self.out
         note = self._returned.append
         for name in list(self.fresh):
