@@ -78,24 +78,32 @@ class Echo:
         """Receive."""
         self.fd = ring.attach(sock, cookie=self.handle)
         self.leases: deque[Lease] = deque()  # being sent
+        self.ending = False
         self.fd.recv_start()
 
     def handle(self, event: Event) -> None:
         """Send back what comes; let go of what was sent."""
-        if event.kind is EventKind.RECV and event.result > 0:
-            lease = event.keep()
-            self.leases.append(lease)
-            self.fd.send(lease.view, reference=True)
-        elif event.kind is EventKind.RECV:
-            self.fd.close(abort=event.result < 0)  # what is queued is sent before
-        elif event.kind is EventKind.SENT:
+        if event.kind is EventKind.SENT:
             for _ in range(event.result):
                 self.leases.popleft().release()
-        elif event.kind is EventKind.SEND_FAILED:
-            self.fd.close(abort=True)
         elif event.kind is EventKind.CLOSED:
             while self.leases:
                 self.leases.popleft().release()
+        elif self.ending:
+            pass  # it had happened before the end was asked for
+        elif event.kind is EventKind.RECV and event.result > 0:
+            self.echo(event.keep())
+        else:  # the peer's end, or an error of either side
+            self.ending = True
+            self.fd.close(abort=event.result < 0)  # else what is queued is sent before
+
+    def echo(self, lease: Lease) -> None:
+        """Send from where it was received."""
+        self.leases.append(lease)
+        try:
+            self.fd.send(lease.view, reference=True)
+        except BrokenPipeError:
+            pass  # an event SEND_FAILED is on its way
 
 
 async def send_there_and_back(address: tuple[str, int], data: bytes) -> bytes:

@@ -7,6 +7,8 @@ import errno
 import os
 import random
 import re
+import runpy
+import socket
 import sys
 import threading
 import zlib
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from patience import PATIENCE
+from taking import some
 
 from uringcore_cffi.lowlevel import EventKind
 
@@ -193,6 +196,23 @@ def test_the_example_for_asyncio_sends_files_there_and_back(run_python, paths):
     expected = [f"{path.stat().st_size} bytes there and back: {path}" for path in paths]
     assert done.stdout.splitlines() == expected
     assert run_python(EXAMPLES / "guest_asyncio.py").returncode == 0
+
+
+@needs_examples
+def test_the_echo_of_the_example_outlives_peers_that_go_before_they_are_answered(ring):
+    """Then the end and the failure of what was being sent come in one batch."""
+    echo = runpy.run_path(str(EXAMPLES / "guest_asyncio.py"))["Echo"]
+    for _ in range(20):
+        ours, peer = socket.socketpair()
+        with peer:
+            connection = echo(ring, ours)
+            peer.sendall(b"data")
+            (event,) = some(ring)
+            event.cookie(event)
+        while connection.fd.fileno() >= 0:
+            for event in some(ring):
+                event.cookie(event)
+        assert not connection.leases
 
 
 @needs_examples
