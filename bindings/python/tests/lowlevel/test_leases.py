@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import select
 import socket
-import sys
 import threading
 
 import pytest
 from garbage import collect
+from leased import needs_buffers
 from patience import PATIENCE
 from taking import one
 
@@ -145,6 +145,7 @@ def test_a_lease_of_the_parents_is_the_childs_own_copy(ring, pair, fork):
     lease.release()
 
 
+@needs_buffers
 def test_an_event_is_kept_once(small_pool):
     """A second lease would be of what the first gives back."""
     ours, peer = socket.socketpair()
@@ -164,6 +165,7 @@ def test_an_event_is_kept_once(small_pool):
         assert small_pool.stats().refused == 0
 
 
+@needs_buffers
 @pytest.mark.parametrize("end", [Ring.turn, Ring.free])
 def test_an_interrupt_of_keep_forgets_no_buffer(small_pool, monkeypatch, end):
     """It can be asked for again; what was not comes back with the next turn, or the end."""
@@ -193,7 +195,7 @@ def test_an_interrupt_of_keep_forgets_no_buffer(small_pool, monkeypatch, end):
     assert small_pool.stats().refused == 1  # for having asked again
 
 
-@pytest.mark.skipif(sys.implementation.name == "pypy", reason="there it comes back later")
+@needs_buffers
 def test_what_was_given_back_in_the_same_turn_is_not_read_any_more(small_pool):
     """Neither bytes nor an address; a slice that somebody has keeps both."""
     ours = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -217,6 +219,7 @@ def test_what_was_given_back_in_the_same_turn_is_not_read_any_more(small_pool):
                 read()
 
 
+@needs_buffers
 def test_only_the_thread_that_runs_the_ring_keeps(ring, pair, fork):
     ring.attach(pair[0]).recv_start()
     pair[1].sendall(b"data")
@@ -243,6 +246,7 @@ def test_only_the_thread_that_runs_the_ring_keeps(ring, pair, fork):
         assert lease.view == b"data"
 
 
+@needs_buffers
 def test_once_a_ring_has_moved_its_old_thread_gives_nothing_back(small_pool):
     """It only notes it: the ring may be at work in its new thread."""
     ours, peer = socket.socketpair()
@@ -284,6 +288,7 @@ def _make_a_ring(pool):
     Ring(pool=pool).free()
 
 
+@needs_buffers
 @pytest.mark.parametrize(
     ("name", "use"),
     [("uc_pool_get_stats", Pool.stats), ("uc_pool_free", Pool.free), ("uc_ring_new", _make_a_ring)],
