@@ -54,8 +54,7 @@ void uci_flow_end_slot(uc_ring *ring, struct uci_slot *slot, int32_t result)
         .cookie = slot->cookie,
     };
     ring->stats.events++;
-    if (slot->deadline)
-        uci_flow_end_deadline(ring, slot);
+    uci_flow_end_timers(ring, slot);
     uci_slot_release(&ring->slots, slot);
 }
 
@@ -76,8 +75,6 @@ static void complete_slot(uc_ring *ring, const struct uci_completion *completion
     uci_flow_end_slot(ring, slot, uci_flow_result(slot, completion->result));
 }
 
-/* A kernel may find an operation nowhere while it hands it to a worker (seen on 6.1): what has not
- * ended is asked again. It has ended by now, or is found then. */
 static void complete_cancel_slot(uc_ring *ring, const struct uci_completion *completion)
 {
     struct uci_slot *slot = uci_slot_at(&ring->slots, uci_user_data_index(completion->user_data));
@@ -85,7 +82,7 @@ static void complete_cancel_slot(uc_ring *ring, const struct uci_completion *com
     if (completion->result != -ENOENT || ring->dying || !slot || !slot->kind ||
         slot->generation != uci_user_data_generation(completion->user_data))
         return;
-    uci_flow_cancel_soon(ring, slot);
+    uci_flow_cancel_later(ring, slot);
 }
 
 static enum uci_lane lane_of(uint32_t kind)
@@ -153,7 +150,8 @@ static void complete_own(uc_ring *ring, const struct uci_completion *completion)
         uci_wake_complete(ring, completion);
         break;
     case UCI_KIND_DEADLINE:
-        known = uci_flow_complete_deadline(ring, completion);
+    case UCI_KIND_CANCEL_LATER:
+        known = uci_flow_complete_timer(ring, completion);
         break;
     case UCI_KIND_PART:
         known = uci_flow_complete_part(ring, completion);

@@ -50,9 +50,10 @@ int uci_flow_cancel_parts(uc_ring *ring, struct uci_slot *slot);
 bool uci_flow_complete_part(uc_ring *ring, const struct uci_completion *completion);
 void uci_flow_complete_cancel_part(uc_ring *ring, const struct uci_completion *completion);
 
-/* deadline.c. Return of complete_deadline: as complete_part. */
-bool uci_flow_complete_deadline(uc_ring *ring, const struct uci_completion *completion);
-void uci_flow_end_deadline(uc_ring *ring, struct uci_slot *slot); /* the operation has ended */
+/* deadline.c. Return of complete_timer: as complete_part. */
+bool uci_flow_complete_timer(uc_ring *ring, const struct uci_completion *completion);
+void uci_flow_end_timers(uc_ring *ring, struct uci_slot *slot);   /* the operation has ended */
+void uci_flow_cancel_later(uc_ring *ring, struct uci_slot *slot); /* the kernel did not find it */
 
 /* provide.c */
 bool uci_flow_may_provide(const uc_ring *ring); /* or libuc chooses, as of a single buffer */

@@ -148,5 +148,5 @@ void uci_flow_complete_cancel_part(uc_ring *ring, const struct uci_completion *c
         return;
     slot = slot_of(ring, completion->user_data, &part);
     if (slot)
-        (void)uci_flow_cancel(ring, uci_flow_part(slot, part));
+        uci_flow_cancel_later(ring, slot);
 }

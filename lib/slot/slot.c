@@ -66,7 +66,8 @@ int uci_slot_take(struct uci_slot_table *table, uint32_t kind, uint64_t cookie,
     slot->generation++;
     slot->kind = kind;
     slot->cookie = cookie;
-    slot->deadline = 0;
+    slot->deadline = slot->later = 0;
+    slot->in_vain = 0;
     slot->is_cancelled = slot->is_late = slot->cancel_owed = false;
     *ret_slot = slot;
     return 0;

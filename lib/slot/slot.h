@@ -25,6 +25,8 @@ struct uci_slot {
     uint64_t cookie;
     void *memory;      /* a copy that dies with the operation, or NULL */
     uint64_t deadline; /* user_data of its timer, or 0 */
+    uint64_t later;    /* of the timer of a cancellation that found nothing, or 0 */
+    uint8_t in_vain;   /* how many of those there were, as far as that matters */
     bool is_cancelled; /* it was asked to end */
     bool is_late;      /* by its deadline */
     bool cancel_owed;  /* which found no room */

@@ -30,8 +30,9 @@ enum uci_kind {
     UCI_KIND_CANCEL_SLOT, /* of a one-shot operation: index and generation are its slot's */
     UCI_KIND_CANCEL_PART, /* of one part of READ_MANY: index and generation are that part's */
     UCI_KIND_WAKE,
-    UCI_KIND_DEADLINE, /* of a one-shot operation: index is a slot */
-    UCI_KIND_PART,     /* of READ_MANY: index is its slot, generation says which (read_many.c) */
+    UCI_KIND_DEADLINE,     /* of a one-shot operation: index is a slot */
+    UCI_KIND_CANCEL_LATER, /* the same, of a cancellation to be asked for once more */
+    UCI_KIND_PART, /* of READ_MANY: index is its slot, generation says which (read_many.c) */
 };
 
 /* uc_user_data_pack() for parts known to be in range. */

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <uc/file.h>
+
 #include "flow/flow.h"
 #include "support.h"
 
@@ -265,6 +267,26 @@ static void a_cancellation_that_found_nothing_is_asked_again_until_the_end(void 
     assert_int_equal(uct_stats(t).submissions, submissions + 1);
 }
 
+/* As every kernel says while a disk is at it: here of an operation that no kernel has seen. */
+static void what_is_found_nowhere_for_long_does_not_keep_the_ring_busy(void **state)
+{
+    struct uct *t = *state;
+    struct uci_slot *slot;
+    struct uci_completion end = {.result = 5};
+    uint64_t op, begin = uct_now_ms(), before;
+
+    assert_int_equal(uci_slot_take(&t->ring->slots, UCI_KIND_NOP, 7, &slot), 0);
+    end.user_data = op = uci_user_data(UCI_KIND_NOP, slot->generation, slot->index);
+    before = uct_stats(t).submissions;
+    assert_int_equal(uc_op_set_deadline(t->ring, op, 0), 0);
+    UCT_UNTIL(t, uct_now_ms() - begin > 50);
+    assert_in_range(uct_stats(t).submissions - before, 3, 16);
+    assert_int_equal(uc_op_set_deadline(t->ring, op, 0), -EALREADY);
+    make_up(t, &end);
+    assert_int_equal(uct_outcome(t, 7), 5);
+    UCT_UNTIL(t, uct_stats(t).in_flight == 0);
+}
+
 int main(void)
 {
     static const struct uct_options registered = {
@@ -284,6 +306,7 @@ int main(void)
         UCT(what_is_opened_while_the_ring_is_freed_is_closed),
         UCT(what_was_opened_and_not_yet_taken_is_closed_with_the_ring),
         UCT(a_cancellation_that_found_nothing_is_asked_again_until_the_end),
+        UCT(what_is_found_nowhere_for_long_does_not_keep_the_ring_busy),
     };
 
     return UCT_RUN("operations", tests);
