@@ -362,6 +362,13 @@ static void read_notice(const struct io_uring_cqe *cqe, struct uci_completion *c
         completion->flags |= UCI_COMPLETION_COPIED;
 }
 
+/* A read of a file that waited for the disk when the ring was let go would have gone on in a thread
+ * that is no longer there, and the kernel says of this that the memory is. */
+static int32_t result_of(const struct uci_uring *uring, int32_t result)
+{
+    return uring->stopped && result == -EFAULT ? -ECANCELED : result;
+}
+
 uint32_t uci_uring_reap(struct uci_backend *backend, struct uci_completion *completions,
                         uint32_t max)
 {
@@ -392,7 +399,7 @@ uint32_t uci_uring_reap(struct uci_backend *backend, struct uci_completion *comp
         }
         completions[n] = (struct uci_completion){
             .user_data = cqe->user_data,
-            .result = cqe->res,
+            .result = result_of(uring, cqe->res),
             .flags = (has_buffer ? UCI_COMPLETION_BUFFER : 0) |
                      (cqe->flags & IORING_CQE_F_MORE ? UCI_COMPLETION_MORE : 0),
             .buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT,

@@ -292,6 +292,33 @@ static void parts_that_move_to_another_thread_end_as_cancelled(void **state)
     assert_int_equal(uc_ring_enable(t->ring), 0);
 }
 
+/* Of a file that is not in memory; some parts wait for the disk when the kernel lets go of the ring. */
+static void parts_that_a_disk_is_at_end_as_cancelled_too(void **state)
+{
+    struct uct *t = *state;
+    struct uct_place place = uct_make_place(t);
+    int fd = uct_make_file(t, &place, "file", 8, UC_READ_MANY_MAX * BLOCK);
+    pthread_t thread;
+    void *result;
+
+    for (uint32_t round = 1; round <= 20; round++) {
+        assert_int_equal(fdatasync(fd), 0);
+        assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+        fill(fd, 0, UC_READ_MANY_MAX);
+        t->operations = 0;
+        assert_int_equal(uc_op_read_many(t->ring, parts, UC_READ_MANY_MAX, 7, NULL), 0);
+        assert_int_equal(uc_ring_flush(t->ring), 0);
+        assert_int_equal(pthread_create(&thread, NULL, take_over, t), 0);
+        assert_int_equal(pthread_join(thread, &result), 0);
+        assert_null(result);
+        assert_int_equal(uc_ring_enable(t->ring), 0);
+        for (uint32_t i = 0; i < UC_READ_MANY_MAX; i++)
+            if (parts[i].result != -ECANCELED)
+                assert_in_range(parts[i].result, 1, BLOCK);
+    }
+    uct_remove_place(&place);
+}
+
 static int use_in_child(void *argument)
 {
     struct uct *t = argument;
@@ -359,6 +386,7 @@ int main(void)
         UCT(bad_parts_are_refused_and_none_is_submitted),
         UCT_FILES(a_ring_is_freed_with_parts_in_flight),
         UCT(parts_that_move_to_another_thread_end_as_cancelled),
+        UCT(parts_that_a_disk_is_at_end_as_cancelled_too),
         UCT(a_forked_child_has_no_part_in_it),
         UCT(another_thread_is_refused),
     };
