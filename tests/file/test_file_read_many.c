@@ -301,7 +301,7 @@ static void parts_that_a_disk_is_at_end_as_cancelled_too(void **state)
     pthread_t thread;
     void *result;
 
-    for (uint32_t round = 1; round <= 20; round++) {
+    for (uint32_t round = 1; round <= 6; round++) {
         assert_int_equal(fdatasync(fd), 0);
         assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
         fill(fd, 0, UC_READ_MANY_MAX);
