@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
+PYPY = sys.implementation.name == "pypy"
 CONTENT = "content on the disk"
 
 
@@ -56,8 +58,11 @@ def flushed(calls: Any, reading: frozenset[str]) -> tuple[Any, ...]:
 
 
 def failure(error: BaseException, folder: Path) -> tuple[Any, ...]:
-    """Say all that a program can tell of an exception; folders differ, the rest must not."""
-    said = str(error).replace(str(folder), "")
+    """Say all that a program can tell of an exception; folders differ, the rest must not.
+
+    Ours has CPython's words, which PyPy's built-in has not.
+    """
+    said = "" if PYPY else str(error).replace(str(folder), "")
     names = [getattr(error, field, None) for field in ("filename", "filename2")]
     plain = [name and str(name).replace(str(folder), "") for name in names]
     return "raised", type(error), said, getattr(error, "errno", None), *plain
