@@ -343,7 +343,7 @@ def engine_of_running_loop() -> Engine:
     known = _engines.get(loop)
     engine = known() if known is not None else None
     if engine is None or engine.closed:
-        _close_forgotten()
+        close_forgotten()
         engine = Engine(loop)
         with _lock:
             _engines[loop] = weakref.ref(engine)
@@ -352,7 +352,7 @@ def engine_of_running_loop() -> Engine:
     return engine
 
 
-def _close_forgotten() -> None:
+def close_forgotten() -> None:
     """Free the rings of loops that are closed: nobody else tells of that."""
     with _lock:
         known = list(_engines.items())
