@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
+import itertools
 import os
 
 import pytest
@@ -15,8 +17,10 @@ from steps import cancel, soon, turns
 
 import uringcore_cffi
 from uringcore_cffi import fs
+from uringcore_cffi.fs.engine import SPENT_MAX
 
 BLOCK = 1 << 16
+F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ from Python 3.10 on
 MOMENTS = range(12)
 
 
@@ -272,7 +276,7 @@ def test_a_deadline_ends_each_operation_that_takes_longer_and_loses_nothing(run,
     run(wait())
 
 
-@pytest.mark.parametrize("deadline", [0, -1, "1"])
+@pytest.mark.parametrize("deadline", [0, -1, "1", float("nan")])
 def test_a_deadline_is_a_number_of_seconds_above_0(run, tmp_path, deadline):
     async def refused():
         with pytest.raises((ValueError, TypeError)):
@@ -289,5 +293,109 @@ def test_a_deadline_that_is_kept_changes_nothing(run, tmp_path):
             await file.fsync()
             await file.seek(0)
             assert await file.read() == b"x" * 100_000
+
+    run(work())
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-16"])
+def test_a_cancelled_write_of_text_loses_nothing_of_those_before_it(run, encoding):
+    async def work():
+        with pipes() as [(reader, writer)]:
+            fcntl.fcntl(writer, F_SETPIPE_SZ, 4096)
+            file = await fs.open(writer, "w", encoding=encoding, closefd=False)
+            accepted = ""
+            for number in itertools.count():
+                text = f"{number:04}" * 300
+                task = asyncio.ensure_future(file.write(text))
+                await turns(5)
+                if not task.done():
+                    await cancelled(task)
+                    break
+                accepted += text
+            reading = asyncio.ensure_future(everything(reader))
+            await file.write("the end")
+            await soon(file.close())
+            os.close(writer)
+            assert (await soon(reading)).decode(encoding) == accepted + "the end"
+
+    run(work())
+
+
+async def everything(reader) -> bytes:
+    async with fs.open(reader, "rb", 0, closefd=False) as file:
+        return await file.read()
+
+
+def test_text_that_was_never_accepted_takes_its_byte_order_mark_with_it(run):
+    """The encoder is as before the cancelled write: the next one begins the file."""
+
+    async def work():
+        with pipes() as [(reader, writer)]:
+            os.set_blocking(writer, False)
+            room = os.write(writer, b"0" * (1 << 20))
+            os.set_blocking(writer, True)
+            file = await fs.open(writer, "w", encoding="utf-16", closefd=False)
+            [task] = await waiting(file.write("x" * 100_000))
+            await cancelled(task)
+            reading = asyncio.ensure_future(everything(reader))
+            await file.write("the end")
+            await soon(file.close())
+            os.close(writer)
+            assert (await soon(reading))[room:] == "the end".encode("utf-16")
+
+    run(work())
+
+
+def test_a_flush_that_is_cancelled_before_it_begins_loses_nothing(run, tmp_path):
+    """What an earlier write had written is not taken for this one's."""
+    path = tmp_path / "file"
+
+    async def work():
+        async with fs.open(path, "ab") as file:
+            await file.write(bytes(3 << 20))
+            await file.write(b"the end")
+
+            async def flush():
+                file._d.engine.spent = SPENT_MAX  # others must have their turn first
+                await file.flush()
+
+            assert await cancel_after(1, flush())
+
+    run(work())
+    assert path.read_bytes() == bytes(3 << 20) + b"the end"
+
+
+def test_a_close_that_is_cancelled_closes_the_descriptor(run, tmp_path):
+    """Over epoll it may still wait for a worker, of which there are four."""
+
+    async def work():
+        paths = [tmp_path / f"pipe{number}" for number in range(4)]
+        for path in paths:
+            os.mkfifo(path)
+        files = [await fs.open(tmp_path / "file", "wb", buffering) for buffering in (0, -1)]
+        readers = [asyncio.ensure_future(_opened(path)) for path in paths]
+        await turns(5)
+        for file in files:
+            task = asyncio.ensure_future(file.close())
+            await turns(5)
+            await cancel(task)
+            assert file.closed
+        assert not opened_below(tmp_path / "file")
+        for reader in readers:
+            reader.cancel()
+        await turns(3)
+        others = [os.open(path, os.O_RDWR) for path in paths]
+        await soon(asyncio.gather(*readers, return_exceptions=True))
+        for other in others:
+            os.close(other)
+
+    run(work())
+
+
+@pytest.mark.parametrize("deadline", [1e300, float("inf")])
+def test_a_deadline_that_never_comes_is_none(run, tmp_path, deadline):
+    async def work():
+        async with fs.open(tmp_path / "file", "wb", deadline=deadline) as file:
+            await file.write(b"x" * 10_000)
 
     run(work())

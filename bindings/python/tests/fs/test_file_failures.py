@@ -236,3 +236,46 @@ def test_no_descriptor_left_is_told_by_open(tmp_path, fork):
         uringcore_cffi.run(open_all())
 
     fork(limited).join()
+
+
+@pytest.mark.parametrize("mode", ["wb", "ab"])
+def test_a_write_that_stops_half_way_leaves_the_position_where_the_built_in_has_it(
+    run, tmp_path, mode
+):
+    data = b"x" * 7000  # more than the buffer, so that the second is cut at 10,000
+
+    async def ours():
+        answers = []
+        async with fs.open(tmp_path / "ours", mode, 4096) as file:
+            await file.write(data)
+            answers.append(await file.tell())
+            await file.write(data)
+            answers.append(await file.tell())
+            with pytest.raises(OSError, match="File too large"):
+                await file.flush()
+            answers.append(await file.tell())
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        return answers
+
+    def theirs():
+        answers = []
+        with open(tmp_path / "theirs", mode, 4096) as file:
+            file.write(data)
+            answers.append(file.tell())
+            file.write(data)
+            answers.append(file.tell())
+            with pytest.raises(OSError, match="File too large"):
+                file.flush()
+            answers.append(file.tell())
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        return answers
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+        expected = theirs()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+        assert run(ours()) == expected
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes() == data * 2

@@ -250,3 +250,25 @@ def test_a_loop_that_is_closed_while_a_file_waits_lets_go_of_it():
             await file.close()
 
         uringcore_cffi.run(close())
+
+
+@pytest.mark.parametrize("mode", ["w", "wb"])
+@pytest.mark.parametrize("buffering", [-1, 0])
+def test_a_child_process_goes_on_where_the_file_is_and_the_file_where_the_child_was(
+    run, tmp_path, mode, buffering
+):
+    path = tmp_path / "log"
+    if mode == "w" and not buffering:
+        buffering = 1
+
+    async def work():
+        async with fs.open(path, mode, buffering) as file:
+            number = file.fileno()
+            for word in ("one", "two"):
+                await file.write(word + "\n" if mode == "w" else word.encode() + b"\n")
+                await file.flush()
+                assert os.lseek(number, 0, os.SEEK_CUR) == os.stat(path).st_size
+                os.write(number, b"child\n")  # as a child does, that has the same description
+
+    run(work())
+    assert path.read_bytes() == b"one\nchild\ntwo\nchild\n"

@@ -267,3 +267,14 @@ def test_direct_access_and_a_buffer_exclude_each_other(run, path):
             await fs.open(path, "rb", direct=True)
 
     run(refused())
+
+
+def test_many_reads_see_what_waits_in_the_buffer(run, tmp_path):
+    async def work():
+        async with fs.open(tmp_path / "file", "w+b") as file:
+            await file.write(b"0123456789")
+            assert await fs.read_many([(file, 2, 3), (file, 8, 10)]) == [b"234", b"89"]
+            await file.write(b"the end")
+        assert (tmp_path / "file").read_bytes() == b"0123456789the end"
+
+    run(work())

@@ -271,3 +271,34 @@ def test_ten_thousand_files_are_written_read_and_removed(run, tmp_path):
 
     run(all_of_them())
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("mode", "data"), [("wb", b"x"), ("ab", b"x"), ("w+b", b"x"), ("w", "x")])
+def test_a_write_that_comes_after_the_close_of_another_task_is_refused_and_not_swallowed(
+    run, tmp_path, mode, data
+):
+    async def work():
+        file = await fs.open(tmp_path / "file", mode)
+        await file.write(data)
+        answers = await asyncio.gather(
+            file.close(), file.write(data), file.close(), return_exceptions=True
+        )
+        assert [type(answer) for answer in answers] == [type(None), ValueError, type(None)]
+
+    run(work())
+    assert (tmp_path / "file").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(("mode", "buffering"), [("rb", 0), ("rb", -1), ("r", -1)])
+def test_a_close_waits_for_the_reader_before_it_and_refuses_the_one_behind(run, mode, buffering):
+    async def work():
+        with pipes() as [(reader, writer)]:
+            file = await fs.open(reader, mode, buffering, closefd=False)
+            tasks = await waiting(file.read(1), file.close(), file.read(1))
+            os.write(writer, b"x")
+            os.close(writer)
+            first, closed, late = await soon(asyncio.gather(*tasks, return_exceptions=True))
+            assert (len(first), closed) == (1, None)
+            assert isinstance(late, ValueError)
+
+    run(work())

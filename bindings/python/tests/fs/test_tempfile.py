@@ -9,6 +9,7 @@ import tempfile as plain
 
 import pytest
 from garbage import collect
+from steps import cancel, turns
 
 from uringcore_cffi import fs
 from uringcore_cffi.fs import tempfile
@@ -152,5 +153,42 @@ def test_sendfile_to_a_socket_without_room_sends_what_fits_or_says_so(run, folde
             assert 0 < sent < 8 << 20
             with pytest.raises(BlockingIOError):
                 await fs.os.sendfile(ours.fileno(), file.fileno(), sent, 8 << 20)
+
+    run(work())
+
+
+def test_tasks_that_fill_a_spooled_file_lose_nothing_when_it_moves_to_the_disk(run):
+    pieces = [b"%04d" % number for number in range(50)]
+
+    async def work():
+        async with tempfile.SpooledTemporaryFile(max_size=30) as file:
+            await asyncio.gather(*map(file.write, pieces))
+            await file.seek(0)
+            assert await file.read() == b"".join(pieces)
+
+    run(work())
+
+
+@pytest.mark.parametrize("moment", range(8))
+def test_a_spooled_file_whose_move_to_the_disk_is_cancelled_is_as_it_was(run, moment):
+    async def work():
+        async with tempfile.SpooledTemporaryFile(max_size=30) as file:
+            await file.write(b"in memory")
+            task = asyncio.ensure_future(file.rollover())
+            await turns(moment)
+            await cancel(task)
+            await file.write(b" and on")
+            await file.seek(0)
+            assert await file.read() == b"in memory and on"
+
+    run(work())
+
+
+def test_a_spooled_file_of_text_moves_its_bytes_as_they_are(run):
+    async def work():
+        async with tempfile.SpooledTemporaryFile(max_size=30, mode="w+", newline=None) as file:
+            await file.write("one\r\ntwo\rthree\n")
+            number = await file.fileno()
+            assert os.pread(number, 100, 0) == b"one\r\ntwo\rthree\n"
 
     run(work())

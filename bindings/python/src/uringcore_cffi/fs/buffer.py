@@ -35,6 +35,7 @@ class Buffer:
         self._buffer = b""
         self._next = 0
         self._pending = bytearray()
+        self._taken = 0  # what a cancelled _write() wrote and must not write again
 
     # Positions
 
@@ -219,6 +220,7 @@ class Buffer:
     async def _write(self, data: Any) -> int:
         flat = to_bytes_view(data)
         self._rewind()
+        self._taken = 0
         count, pending, size = len(flat), self._pending, self._size
         if count <= size - len(pending):
             pending += flat
@@ -234,7 +236,12 @@ class Buffer:
             raise BlockingIOError(errno.EAGAIN, NO_ROOM, room) from None
         done = 0
         while count - done > size:
-            written = await self._d.write(flat[done:] if done or type(data) is not bytes else data)
+            try:
+                piece = flat[done:] if done or type(data) is not bytes else data
+                written = await self._d.write(piece)
+            except asyncio.CancelledError:
+                self._taken = done + self._gone()
+                raise
             if written is None:
                 pending += flat[done : done + size]
                 raise BlockingIOError(errno.EAGAIN, NO_ROOM, done + size)
@@ -248,15 +255,35 @@ class Buffer:
             try:
                 written = await d.write(bytes(pending))
             except asyncio.CancelledError:
-                # What goes to a place is written there again; what has none must not be.
-                if d.appending or not d.seekable:
-                    del pending[: d.late_result]
-                    if d.seekable and d.late_result:
-                        d.position = None
+                del pending[: self._gone()]
                 raise
             if written is None:
                 raise BlockingIOError(errno.EAGAIN, NO_ROOM, 0)
             del pending[:written]
+
+    def _gone(self) -> int:
+        """Return how much a cancelled write has written for good.
+
+        What goes to a place is written there again; what has none must not be.
+        """
+        d = self._d
+        if d.seekable and not d.appending:
+            return 0
+        if d.seekable and d.late_result:
+            d.position = None
+        return d.late_result
+
+    async def _close(self) -> None:
+        d = self._d
+        if d.closed:
+            return
+        if d.engine.inherited:
+            self._pending.clear()  # the parent writes it
+        try:
+            await self._flush()
+        finally:
+            self._pending.clear()
+            await d.close()
 
     def flush_now(self) -> None:
         """Write what is pending without a ring, for who cannot wait."""

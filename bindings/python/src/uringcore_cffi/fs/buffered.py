@@ -67,9 +67,12 @@ class BufferedFile(Buffer, AsyncFile):
         return self._d.closed
 
     def fileno(self) -> int:
-        """Return the descriptor."""
+        """Return the descriptor; its position in the kernel is that of the file now.
+
+        As there, what was read ahead or is still pending does not count: flush() first.
+        """
         self._check_open()
-        return self._d.fd
+        return self._d.number()
 
     def readable(self) -> bool:
         """Tell whether the file can be read."""
@@ -150,27 +153,21 @@ class BufferedFile(Buffer, AsyncFile):
             if self._d.writable:
                 await self._flush()
                 self._rewind()
+                if self._d.shared:
+                    self._d.hand_over()
         finally:
             turn.give()
 
     async def close(self) -> None:
         """Write what is pending and close the file, also if the first fails. Idempotent."""
-        turn, d = self._turn, self._d
+        turn = self._turn
         if self.closed:
             return
         if turn.taken:
-            await turn.wait()
+            await turn.wait(to_close=True)
         turn.taken = True
         try:
-            if d.closed:
-                return
-            if d.engine.inherited:
-                self._pending.clear()  # the parent writes it
-            try:
-                await self._flush()
-            finally:
-                self._pending.clear()
-                await d.close()
+            await self._close()
         finally:
             turn.give()
 
@@ -308,16 +305,16 @@ class BufferedReader(BufferedFile):
 
     async def read(self, size: int | None = -1, /) -> bytes | None:
         """Read ``size`` bytes; less only at the end; up to the end if it is negative."""
+        engine = self._d.engine
+        engine.hits += 1
+        if engine.hits > HITS_MAX:
+            await engine.pause()
         turn = self._turn
         if self._d.closed:
             raise ValueError("read of closed file")
         size = to_size(size)
         if size < -1:
             raise ValueError("read length must be non-negative or -1")
-        engine = self._d.engine
-        engine.hits += 1
-        if engine.hits > HITS_MAX:
-            await engine.pause()
         if turn.taken:
             await turn.wait()
         turn.taken = True
@@ -376,14 +373,14 @@ class BufferedReader(BufferedFile):
 
     async def readline(self, size: int | None = -1, /) -> bytes:
         """Read one line with its end, or ``size`` bytes of it."""
-        turn = self._turn
-        if self._d.closed:
-            raise ValueError("readline of closed file")
-        limit = to_size(size)
         engine = self._d.engine
         engine.hits += 1
         if engine.hits > HITS_MAX:
             await engine.pause()
+        turn = self._turn
+        if self._d.closed:
+            raise ValueError("readline of closed file")
+        limit = to_size(size)
         if turn.taken:
             await turn.wait()
         turn.taken = True
@@ -408,15 +405,15 @@ class BufferedWriter(BufferedFile):
 
     async def write(self, data: Any, /) -> int:
         """Write ``data``, to the buffer first; return its length."""
+        engine = self._d.engine
+        engine.hits += 1
+        if engine.hits > HITS_MAX:
+            await engine.pause()
         turn = self._turn
         if type(data) is not bytes:
             data = to_bytes_view(data)
         if self._d.closed:
             raise ValueError("write to closed file")
-        engine = self._d.engine
-        engine.hits += 1
-        if engine.hits > HITS_MAX:
-            await engine.pause()
         if turn.taken:
             await turn.wait()
         turn.taken = True

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from uringcore_cffi._handles import files, names
 from uringcore_cffi._handles.files import OFFSET_CURRENT
+from uringcore_cffi.fs.buffered import BufferedFile
 from uringcore_cffi.fs.common import file_error
 from uringcore_cffi.fs.engine import PIECE_MAX, engine_of_running_loop
 from uringcore_cffi.fs.names import lstat, readlink, run, symlink
@@ -164,12 +165,14 @@ async def read_many(parts: Iterable[tuple[Any, int, int]]) -> list[bytes]:
 
     A file is one of this package's, open for reading, or an open descriptor. Return the bytes of
     each part in the order asked; less than asked for means the end of the file. If parts fail, the
-    first one's OSError is raised, when all have ended. Positions stay where they are.
+    first one's OSError is raised, when all have ended. Positions stay where they are. What waits in
+    a file's buffer is written first.
     """
-    wanted = [(_number(file), size, offset) for file, offset, size in parts]
-    for _, size, offset in wanted:
+    wanted = []
+    for file, offset, size in parts:
         if size < 0 or offset < 0:
             raise file_error(-errno.EINVAL)
+        wanted.append((await _number(file), size, offset))
     found: list[bytes] = []
     for first in range(0, len(wanted), names.READ_MANY_MAX):
         found += await _read_batch(wanted[first : first + names.READ_MANY_MAX])
@@ -193,8 +196,13 @@ async def _read_batch(wanted: list[tuple[int, int, int]]) -> list[bytes]:
     return [next(rest) if size else b"" for _, size, _ in wanted]
 
 
-def _number(file: Any) -> int:
+async def _number(file: Any) -> int:
     if isinstance(file, int):
         return file
+    if isinstance(file, BufferedFile):
+        file._check_open()
+        if file._pending:
+            await file.flush()
+        return file._d.fd
     number: int = file.fileno()
     return number

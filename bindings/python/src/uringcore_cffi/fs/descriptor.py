@@ -54,6 +54,8 @@ class Descriptor:
         self.align = 1
         self.deadline_ns = 0
         self.engine: Engine = engine_of_running_loop()
+        # Whether others know the number, and expect the kernel's position there after a flush().
+        self.shared = isinstance(name, int)
         # How much a transfer had moved when it was cancelled.
         self.late_result = 0
         # What was read for a coroutine that was cancelled, from what cannot be read again.
@@ -91,6 +93,12 @@ class Descriptor:
             position = os.lseek(self.fd, 0, os.SEEK_CUR)
             self.position = position
         return position
+
+    def hand_over(self) -> None:
+        """Have the kernel's position be ours: somebody else may use the descriptor now."""
+        if self.seekable and self.position is not None and not self.engine.inherited:
+            os.lseek(self.fd, self.position, os.SEEK_SET)
+            self.position = None
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Move the position; return it."""
@@ -239,9 +247,9 @@ class Descriptor:
         done = 0
         while True:
             engine = self.engine_here()
+            self.late_result = done
             if engine.spent >= SPENT_MAX:
                 await engine.let_run()
-            self.late_result = done
             piece = min(count - done, PIECE_MAX)
             engine.spend(piece)
             operation = engine.begin(
@@ -311,7 +319,12 @@ class Descriptor:
             offset = self._offset()
         written = await self.pwrite(data, offset)
         if written and self.seekable:
-            self.position = None if offset == OFFSET_CURRENT else offset + written
+            if offset != OFFSET_CURRENT:
+                self.position = offset + written
+            elif written == len(data):
+                self.position = None
+            else:  # an io_uring that ran out of room leaves the kernel's position where it was
+                self.position = os.lseek(self.fd, 0, os.SEEK_END)
         return written
 
     async def pwrite(self, data: Any, offset: int) -> int | None:
@@ -357,7 +370,7 @@ class Descriptor:
         """Close the descriptor. Idempotent."""
         if self.closed:
             return
-        self.closed = True
+        self.closed = self.turn.closed = True
         fd, self.fd = self.fd, -1
         if not self.closefd:
             self._leave(fd)
@@ -365,6 +378,7 @@ class Descriptor:
         try:
             engine = self.engine_here()
             operation = engine.begin(files.close, fd)
+            operation.closing = fd
         except (OSError, RuntimeError):
             os.close(fd)  # no ring any more: a child, or the loop is being closed
             return
@@ -375,12 +389,19 @@ class Descriptor:
     def close_now(self) -> None:
         """Close the descriptor without a ring. Idempotent."""
         if not self.closed:
-            self.closed = True
+            self.closed = self.turn.closed = True
             fd, self.fd = self.fd, -1
             if self.closefd:
                 os.close(fd)
             else:
                 self._leave(fd)
+
+    def number(self) -> int:
+        """Return the descriptor, for others to use: they find the position where ours is."""
+        self.check_open()
+        self.shared = True
+        self.hand_over()
+        return self.fd
 
     def _leave(self, fd: int) -> None:
         """Leave a descriptor to its owner, with the position where we are."""

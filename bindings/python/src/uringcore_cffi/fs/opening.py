@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _MODE_BITS = 0o666
 # What O_DIRECT asks of memory, offsets and lengths: the largest that is usual.
 _DIRECT_ALIGN = 4096
+_DEADLINE_MAX = 1e9  # seconds: 31 years
 # With these open(2) does not wait for a FIFO's other end, or io_uring leaves it to a thread.
 _NEVER_WAIT = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_NONBLOCK
 _ACTIONS = {
@@ -162,8 +163,7 @@ async def _open(
     parsed = _check(mode, buffering, encoding, errors, newline)
     if direct and buffering:
         raise ValueError("direct=True needs buffering=0: whole blocks, to and from the disk")
-    if deadline is not None and deadline <= 0:
-        raise ValueError(f"deadline is a number of seconds above 0, not {deadline!r}")
+    deadline_ns = 0 if deadline is None else _to_ns(deadline)
     if closefd is False and not isinstance(file, int):
         raise ValueError("Cannot use closefd=False with file name")
     flags = parsed.flags | (os.O_DIRECT if direct else 0)
@@ -176,13 +176,19 @@ async def _open(
         raise
     if direct:
         descriptor.align = _DIRECT_ALIGN
-    if deadline is not None:
-        descriptor.deadline_ns = int(deadline * 1e9)
+    descriptor.deadline_ns = deadline_ns
     try:
         return _dress(descriptor, mode, parsed, buffering, encoding, errors, newline)
     except BaseException:
         descriptor.close_now()
         raise
+
+
+def _to_ns(deadline: float) -> int:
+    """Return a deadline in nanoseconds; what is longer than a timer can be is none (0)."""
+    if not deadline > 0:
+        raise ValueError(f"deadline is a number of seconds above 0, not {deadline!r}")
+    return max(1, int(deadline * 1e9)) if deadline < _DEADLINE_MAX else 0
 
 
 def _check(mode: Any, buffering: Any, encoding: Any, errors: Any, newline: Any) -> _Mode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -20,16 +21,18 @@ class Operation:
     """One operation, from its submission to its record.
 
     ``result`` is what the record says, once ``done``; ``memory`` is what the kernel may touch until
-    then. ``late`` is called with the result if nobody waits for it any more.
+    then. ``late`` is called with the result if nobody waits for it any more. ``closing`` is the
+    descriptor that a close() is about: it is closed here if the kernel was kept from that.
     """
 
-    __slots__ = ("abandoned", "cookie", "done", "late", "memory", "name", "result")
+    __slots__ = ("abandoned", "closing", "cookie", "done", "late", "memory", "name", "result")
 
     def __init__(self, cookie: int, memory: Any, late: Callable[[int], Any] | None) -> None:
         self.cookie = cookie
         self.name = 0
         self.memory = memory
         self.late = late
+        self.closing = -1
         self.done = False
         self.abandoned = False
         self.result = 0
@@ -39,6 +42,9 @@ class Operation:
         self.result = result
         self.done = True
         self.memory = None
+        closing, self.closing = self.closing, -1
+        if result == -errno.ECANCELED and closing >= 0:
+            os.close(closing)
         if self.abandoned:
             self.undo()
 
@@ -63,6 +69,7 @@ def release(ring: Ring, pool: Pool, pending: dict[int, Operation]) -> None:
         if operation.memory is not None:
             _still_the_kernels.append(operation.memory)
         operation.abandoned = False
+        operation.closing = -1  # somebody may be closing it
         operation.end(-errno.ECANCELED)
     pending.clear()
 

@@ -58,9 +58,8 @@ class RawFile(AsyncFile):
         return self._d.closefd
 
     def fileno(self) -> int:
-        """Return the descriptor."""
-        self._d.check_open()
-        return self._d.fd
+        """Return the descriptor; its position in the kernel is that of the file now."""
+        return self._d.number()
 
     def readable(self) -> bool:
         """Tell whether the file was opened for reading."""
@@ -198,14 +197,16 @@ class RawFile(AsyncFile):
         return size
 
     async def flush(self) -> None:
-        """Do nothing: there is no buffer."""
+        """Have who else uses the descriptor find the position there: there is no buffer."""
         self._d.check_open(".")
+        if self._d.shared:
+            self._d.hand_over()
 
     async def close(self) -> None:
         """Close the file. Idempotent."""
         turn = self._d.turn
         if turn.taken:
-            await turn.wait()
+            await turn.wait(to_close=True)
         turn.taken = True
         try:
             await self._d.close()

@@ -17,6 +17,7 @@ from uringcore_cffi.fs import names
 from uringcore_cffi.fs.common import AsyncFile
 from uringcore_cffi.fs.opening import Opening, make_file, open_path
 from uringcore_cffi.fs.trees import remove_tree
+from uringcore_cffi.fs.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -225,6 +226,7 @@ class SpooledFile(AsyncFile):
         self._max_size = max_size
         self._make = make
         self._mode = mode
+        self._turn = Turn()
 
     @property
     def closed(self) -> bool:
@@ -258,18 +260,37 @@ class SpooledFile(AsyncFile):
 
     async def rollover(self) -> None:
         """Move to the disk, if that was not done yet."""
-        if self._file is not None:
-            return
+        turn = self._turn
+        if turn.taken:
+            await turn.wait()
+        turn.taken = True
+        try:
+            if self._file is None:
+                await self._move()
+        finally:
+            turn.give()
+
+    async def _move(self) -> None:
+        """Move to the disk; until all is there the file is in memory as it was."""
         memory = self._memory
-        position = memory.tell()
-        memory.seek(0)
+        memory.flush()
+        content = getattr(memory, "buffer", memory).getvalue()
         file = await self._make()
-        await file.write(memory.read())
-        await file.seek(position)
+        try:
+            # The bytes, as they are: text would have its line ends translated once more.
+            await getattr(file, "buffer", file).write(content)
+            await file.seek(memory.tell())
+        except BaseException:
+            await file.close()
+            raise
         self._file = file
         memory.close()
 
     async def _call(self, name: str, *arguments: Any) -> Any:
+        turn = self._turn
+        if self._file is None and turn.taken:
+            await turn.wait()  # it is being moved
+            turn.give()
         if self._file is not None:
             return await getattr(self._file, name)(*arguments)
         return getattr(self._memory, name)(*arguments)

@@ -10,6 +10,7 @@ joined are a chunk too.
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import io
 import os
@@ -189,12 +190,12 @@ class TextFile(AsyncFile):
 
     async def read(self, size: int | None = -1, /) -> str:
         """Read ``size`` characters; less only at the end; up to the end if it is negative."""
-        size = to_size(size)
-        self._check_readable()
         engine = self._buffer._d.engine
         engine.hits += 1
         if engine.hits > HITS_MAX:
             await engine.pause()
+        size = to_size(size)
+        self._check_readable()
         turn = self._turn
         if turn.taken:
             await turn.wait()
@@ -230,12 +231,12 @@ class TextFile(AsyncFile):
 
     async def readline(self, size: int | None = -1, /) -> str:
         """Read one line with its end, or ``size`` characters of it."""
-        size = to_size(size)
-        self._check_readable()
         engine = self._buffer._d.engine
         engine.hits += 1
         if engine.hits > HITS_MAX:
             await engine.pause()
+        size = to_size(size)
+        self._check_readable()
         turn = self._turn
         if turn.taken:
             await turn.wait()
@@ -308,16 +309,16 @@ class TextFile(AsyncFile):
 
     async def write(self, text: Any, /) -> int:
         """Write ``text``, to the buffer first; return its length."""
+        engine = self._buffer._d.engine
+        engine.hits += 1
+        if engine.hits > HITS_MAX:
+            await engine.pause()
         if not isinstance(text, str):
             kind = "None" if text is None else type(text).__name__
             raise TypeError(f"write() argument must be str, not {kind}")
         self._check_open()
         if self._encoder is None:
             raise io.UnsupportedOperation("not writable")
-        engine = self._buffer._d.engine
-        engine.hits += 1
-        if engine.hits > HITS_MAX:
-            await engine.pause()
         turn = self._turn
         if turn.taken:
             await turn.wait()
@@ -332,26 +333,42 @@ class TextFile(AsyncFile):
         ends_line = self._line_buffering and ("\n" in text or "\r" in text)
         if self._write_newline is not None:
             text = text.replace("\n", self._write_newline)
-        data = self._encoder.encode(text)
-        if self._waiting_bytes + len(data) > _CHUNK_BYTES:
-            await self._write_waiting()
-        self._waiting.append(data)
-        self._waiting_bytes += len(data)
-        if self._waiting_bytes >= _CHUNK_BYTES or ends_line:
-            await self._write_waiting()
-        if ends_line:
-            await self._buffer._flush()
+        encoder = self._encoder
+        state = encoder.getstate()
+        data = encoder.encode(text)
+        is_long = len(data) >= _CHUNK_BYTES
+        try:
+            if self._waiting_bytes + len(data) > _CHUNK_BYTES:
+                await self._write_waiting()
+            if is_long:
+                await self._buffer._write(data)
+        except asyncio.CancelledError:
+            encoder.setstate(state)
+            raise
         self._forget_text()
         if self._decoder is not None:
             self._decoder.reset()
+        if not is_long:
+            self._waiting.append(data)
+            self._waiting_bytes += len(data)
+            if self._waiting_bytes == _CHUNK_BYTES or ends_line:
+                await self._write_waiting()
+        if ends_line:
+            await self._buffer._flush()
 
     async def _write_waiting(self) -> None:
-        """Hand over to the buffer what is encoded."""
+        """Hand over to the buffer what is encoded; a cancellation loses none of it."""
         if self._waiting:
             data = b"".join(self._waiting)
             self._waiting.clear()
             self._waiting_bytes = 0
-            await self._buffer._write(data)
+            try:
+                await self._buffer._write(data)
+            except asyncio.CancelledError:
+                left = data[self._buffer._taken :]
+                self._waiting.append(left)
+                self._waiting_bytes = len(left)
+                raise
 
     async def writelines(self, lines: Iterable[str], /) -> None:
         """Write each of ``lines``."""
@@ -375,6 +392,8 @@ class TextFile(AsyncFile):
         self._is_telling = True
         await self._write_waiting()
         await self._buffer._flush()
+        if self._buffer._d.shared:
+            self._buffer._d.hand_over()
 
     async def truncate(self, size: int | None = None, /) -> int:
         """Make the file ``size`` bytes long, or end it where the bytes are read or written."""
@@ -491,13 +510,20 @@ class TextFile(AsyncFile):
 
     async def close(self) -> None:
         """Write what is encoded and close the file, also if the first fails. Idempotent."""
-        if self._buffer.closed:
+        buffer, turn = self._buffer, self._turn
+        if buffer.closed:
             return
+        if turn.taken:
+            await turn.wait(to_close=True)
+        turn.taken = True
         try:
-            if not self._buffer._d.engine.inherited:
-                await self.flush()
+            try:
+                if not (buffer._d.closed or buffer._d.engine.inherited):
+                    await self._write_waiting()
+            finally:
+                await buffer._close()
         finally:
-            await self._buffer.close()
+            turn.give()
 
     def __del__(self) -> None:
         """Write what is encoded in a file that was never closed; the descriptor warns."""

@@ -13,14 +13,18 @@ class Turn:
     awaited in between; give it back with give().
     """
 
-    __slots__ = ("_waiters", "taken")
+    __slots__ = ("_waiters", "closed", "taken")
 
     def __init__(self) -> None:
         self.taken = False
+        self.closed = False  # the file is: who still waits comes too late
         self._waiters: deque[asyncio.Future[None]] = deque()
 
-    async def wait(self) -> None:
-        """Wait for the turn; when this returns it is the caller's."""
+    async def wait(self, *, to_close: bool = False) -> None:
+        """Wait for the turn; when this returns it is the caller's.
+
+        If the file was closed meanwhile, raise ValueError, but not for who wants to close it too.
+        """
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
@@ -29,6 +33,9 @@ class Turn:
             if waiter.done() and not waiter.cancelled():
                 self.give()  # it was ours for a moment
             raise
+        if self.closed and not to_close:
+            self.give()
+            raise ValueError("I/O operation on closed file")
 
     def give(self) -> None:
         """Pass the turn on."""
