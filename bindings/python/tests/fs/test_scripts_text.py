@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from uringcore_cffi import fs
+from uringcore_cffi.fs.cookie import Cookie
 
 MODES = ("r", "w", "a", "x", "r+", "w+", "a+", "x+")
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "latin-1", "gbk")
@@ -197,3 +198,21 @@ def test_what_lies_below_a_text_file_is_its_buffered_file(run, tmp_path):
             assert file.buffer.raw.fileno() == file.fileno()
 
     run(look())
+
+
+def test_a_position_behind_few_bytes_after_many_long_characters_is_not_behind_those_bytes(
+    run, tmp_path
+):
+    """A position in the midst of few bytes has these decoded again: no more of them are skipped."""
+    path = tmp_path / "file"
+    path.write_bytes("\u65e5".encode() * 100 + b"\rya")
+    between = Cookie(start=301, flags=1, feed=1, skip=1).number()
+
+    async def work():
+        async with fs.open(path, encoding="utf-8") as file:
+            await file.read(100)
+            await file.seek(between)
+            assert await file.read(1) == "y"
+            assert await file.tell() == 302
+
+    run(work())

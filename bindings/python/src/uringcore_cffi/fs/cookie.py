@@ -82,7 +82,7 @@ def _jump(decoder: Any, flags: int, data: bytes, used: int, ratio: float) -> tup
 
     Return its index in ``data``, how many characters are left from there, and the flags.
     """
-    guess = int(ratio * used)
+    guess = min(int(ratio * used), len(data))
     back = 1
     while guess > 0:
         decoder.setstate((b"", flags))
