@@ -272,3 +272,25 @@ def test_a_child_process_goes_on_where_the_file_is_and_the_file_where_the_child_
 
     run(work())
     assert path.read_bytes() == b"one\nchild\ntwo\nchild\n"
+
+
+def test_who_waited_for_a_file_on_a_loop_that_was_closed_is_not_waited_for():
+    async def leave(file):
+        return await waiting(file.read(1), file.read(1))
+
+    with pipes() as [(reader, writer)]:
+        loop = uringcore_cffi.new_event_loop()
+        file = loop.run_until_complete(opened(reader))
+        tasks = loop.run_until_complete(leave(file))
+        loop.close()
+        for task in tasks:
+            task._log_destroy_pending = False
+        del tasks, task
+        collect()
+        os.write(writer, b"x")
+        assert uringcore_cffi.run(soon(file.read(1))) == b"x"
+        uringcore_cffi.run(file.close())
+
+
+async def opened(number):
+    return await fs.open(number, "rb", 0, closefd=False)

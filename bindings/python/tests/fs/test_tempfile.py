@@ -192,3 +192,18 @@ def test_a_spooled_file_of_text_moves_its_bytes_as_they_are(run):
             assert os.pread(number, 100, 0) == b"one\r\ntwo\rthree\n"
 
     run(work())
+
+
+def test_a_temporary_directory_whose_cleanup_was_cancelled_can_be_cleaned_up_again(run, folder):
+    async def work():
+        made = await tempfile.TemporaryDirectory()
+        for number in range(20):
+            (folder / made.name / str(number)).touch()
+        task = asyncio.ensure_future(made.cleanup())
+        await turns(1)
+        assert await cancel(task)
+        assert os.listdir(folder)
+        await made.cleanup()
+        assert not os.listdir(folder)
+
+    run(work())

@@ -393,9 +393,12 @@ class TemporaryDirectory:
                 await names.mkdir(path, 0o700)
             except FileExistsError:
                 continue
-            self.name = path
-            self._end = weakref.finalize(self, _remove_directory, path, repr(self))
+            self._own(path)
             return
+
+    def _own(self, path: Any) -> None:
+        self.name = path
+        self._end = weakref.finalize(self, _remove_directory, path, repr(self))
 
     def __repr__(self) -> str:
         """Tell the name."""
@@ -404,7 +407,11 @@ class TemporaryDirectory:
     async def cleanup(self) -> None:
         """Remove the directory with all that is in it, if that was not done yet."""
         if self._end is not None and self._end.detach() is not None:
-            await remove_tree(self.name)
+            try:
+                await remove_tree(self.name)
+            except BaseException:
+                self._own(self.name)  # there is something left
+                raise
 
     async def close(self) -> None:
         """Remove the directory with all that is in it, if that was not done yet."""

@@ -42,6 +42,9 @@ class Turn:
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
-                waiter.set_result(None)
+                try:
+                    waiter.set_result(None)
+                except RuntimeError:
+                    continue  # its loop was closed: it will never run
                 return
         self.taken = False
