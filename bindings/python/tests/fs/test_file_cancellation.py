@@ -9,7 +9,7 @@ import itertools
 import os
 
 import pytest
-from garbage import collect
+from garbage import collect, needs_prompt_deaths
 from leaks import open_descriptors
 from patience import PATIENCE
 from slow_files import backend, cancelled, pipes, waiting
@@ -229,6 +229,7 @@ def test_cancelling_one_of_many_leaves_the_others(run):
     run(wait())
 
 
+@needs_prompt_deaths
 def test_a_loop_that_ends_while_files_wait_leaves_nothing():
     """asyncio.run() cancels what is left."""
     with pipes(3) as numbers:

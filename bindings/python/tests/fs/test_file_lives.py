@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from garbage import collect
+from garbage import collect, needs_prompt_deaths
 from leaks import open_descriptors
 from patience import PATIENCE
 from slow_files import pipes, waiting
@@ -227,6 +227,7 @@ def test_a_hundred_loops_that_used_files_leave_nothing(tmp_path, make):
     assert _ring_mappings() <= mappings
 
 
+@needs_prompt_deaths
 def test_a_loop_that_is_closed_while_a_file_waits_lets_go_of_it():
     """The task is destroyed as any that was pending, and what it waited for reads nothing."""
     with pipes() as [(reader, writer)]:

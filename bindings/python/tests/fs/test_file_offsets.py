@@ -278,3 +278,26 @@ def test_many_reads_see_what_waits_in_the_buffer(run, tmp_path):
         assert (tmp_path / "file").read_bytes() == b"0123456789the end"
 
     run(work())
+
+
+@pytest.mark.parametrize("buffering", [0, -1])
+@pytest.mark.parametrize("times", [0, 1, 2])
+def test_a_file_is_closed_behind_what_was_asked_of_it_before(run, path, buffering, times):
+    """However many operations wait, and also if who closes is cancelled while they do."""
+
+    async def work():
+        file = await fs.open(path, "r+b", buffering)
+        reads = [asyncio.ensure_future(file.pread(1, n)) for n in range(300)]
+        many = asyncio.ensure_future(fs.read_many([(file, n, 1) for n in range(300)]))
+        closing = asyncio.ensure_future(file.close())
+        for _ in range(times):
+            await asyncio.sleep(0)
+            closing.cancel()
+        assert await asyncio.gather(*reads) == [DATA[n : n + 1] for n in range(300)]
+        assert await many == [DATA[n : n + 1] for n in range(300)]
+        await asyncio.gather(closing, return_exceptions=True)
+        assert file.closed
+        with pytest.raises(ValueError, match="closed file"):
+            await file.pread(1, 0)
+
+    run(work())

@@ -44,6 +44,7 @@ def test_a_lease_outlives_the_turn(ring, pair):
             lease.view  # noqa: B018
 
 
+@needs_buffers
 def test_leased_buffers_are_counted_and_come_back(small_pool):
     """In the pool, and against the credit of the descriptor."""
     ours, peer = socket.socketpair()
@@ -60,6 +61,7 @@ def test_leased_buffers_are_counted_and_come_back(small_pool):
         assert fd.status().leased_bytes == 0
 
 
+@needs_buffers
 def test_who_keeps_too_much_stands_still_until_it_lets_go(small_pool):
     """The peer waits; a slice that dies in another thread makes the event descriptor readable."""
     ours, peer = socket.socketpair()

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
-PYPY = sys.implementation.name == "pypy"
+# Ours has the words of these; others of CPython, and PyPy, have some of their own.
+EXACT_WORDS = sys.implementation.name == "cpython" and (3, 10) <= sys.version_info < (3, 13)
 CONTENT = "content on the disk"
 
 
@@ -58,11 +59,8 @@ def flushed(calls: Any, reading: frozenset[str]) -> tuple[Any, ...]:
 
 
 def failure(error: BaseException, folder: Path) -> tuple[Any, ...]:
-    """Say all that a program can tell of an exception; folders differ, the rest must not.
-
-    Ours has CPython's words, which PyPy's built-in has not.
-    """
-    said = "" if PYPY else str(error).replace(str(folder), "")
+    """Say all that a program can tell of an exception; folders differ, the rest must not."""
+    said = str(error).replace(str(folder), "") if EXACT_WORDS else ""
     names = [getattr(error, field, None) for field in ("filename", "filename2")]
     plain = [name and str(name).replace(str(folder), "") for name in names]
     return "raised", type(error), said, getattr(error, "errno", None), *plain

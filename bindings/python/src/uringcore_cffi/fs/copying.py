@@ -22,9 +22,12 @@ from uringcore_cffi.fs.engine import PIECE_MAX, engine_of_running_loop
 from uringcore_cffi.fs.names import lstat, readlink, run, symlink
 from uringcore_cffi.fs.names import stat as ask
 from uringcore_cffi.fs.opening import open_path
+from uringcore_cffi.fs.raw import RawFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from uringcore_cffi.fs.descriptor import Descriptor
 
 # Small enough that a cancellation is heard soon, large enough that nothing else counts.
 _COPY_BYTES = 16 << 20
@@ -169,14 +172,19 @@ async def read_many(parts: Iterable[tuple[Any, int, int]]) -> list[bytes]:
     a file's buffer is written first.
     """
     wanted = []
-    for file, offset, size in parts:
-        if size < 0 or offset < 0:
-            raise file_error(-errno.EINVAL)
-        wanted.append((await _number(file), size, offset))
-    found: list[bytes] = []
-    for first in range(0, len(wanted), names.READ_MANY_MAX):
-        found += await _read_batch(wanted[first : first + names.READ_MANY_MAX])
-    return found
+    held: list[Descriptor] = []
+    try:
+        for file, offset, size in parts:
+            if size < 0 or offset < 0:
+                raise file_error(-errno.EINVAL)
+            wanted.append((await _number(file, held), size, offset))
+        found: list[bytes] = []
+        for first in range(0, len(wanted), names.READ_MANY_MAX):
+            found += await _read_batch(wanted[first : first + names.READ_MANY_MAX])
+        return found
+    finally:
+        for descriptor in held:
+            descriptor.leave()
 
 
 async def _read_batch(wanted: list[tuple[int, int, int]]) -> list[bytes]:
@@ -196,13 +204,17 @@ async def _read_batch(wanted: list[tuple[int, int, int]]) -> list[bytes]:
     return [next(rest) if size else b"" for _, size, _ in wanted]
 
 
-async def _number(file: Any) -> int:
+async def _number(file: Any, held: list[Descriptor]) -> int:
+    """Return a file's descriptor, which stays open until it leaves those that are held."""
     if isinstance(file, int):
         return file
-    if isinstance(file, BufferedFile):
-        file._check_open()
-        if file._pending:
-            await file.flush()
-        return file._d.fd
+    if isinstance(file, BufferedFile) and file._pending:
+        await file.flush()
+    if isinstance(file, (BufferedFile, RawFile)):
+        descriptor = file._d
+        descriptor.check_open()
+        descriptor.users += 1
+        held.append(descriptor)
+        return descriptor.fd
     number: int = file.fileno()
     return number

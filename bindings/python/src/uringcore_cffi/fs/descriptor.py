@@ -5,7 +5,8 @@ that is cancelled has moved nothing. Two things have no offset: what cannot be s
 terminals) is read and written where it stands, and what is opened for appending is written at the
 kernel's position, which tells afterwards where that was.
 
-Who uses a descriptor has its turn (``turn.py``), unless it names an offset of its own.
+Who uses a descriptor has its turn (``turn.py``), unless it names an offset of its own. Those are
+counted: the number is closed when the last of them has ended, because a worker looks it up late.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class Descriptor:
         self.fd = fd
         self.closed = True  # until all is well: who fails here closes it
         self.turn = Turn()
+        self.users = 0  # operations that are under way, or about to be
+        self._unused: asyncio.Future[None] | None = None  # who waits for the last of them
         self.name = name
         self.mode = mode
         self.closefd = closefd
@@ -138,6 +141,13 @@ class Descriptor:
         if not count:
             return b""
         engine = self.engine_here()
+        self.users += 1
+        try:
+            return await self._pread(engine, count, offset)
+        finally:
+            self.leave()
+
+    async def _pread(self, engine: Engine, count: int, offset: int) -> bytes | None:
         if engine.spent >= SPENT_MAX:
             await engine.let_run()
         block = engine.block(count) if self.align == 1 else self._aligned(count)
@@ -244,6 +254,15 @@ class Descriptor:
         Return how many, None if it would have to be waited for; after a cancellation
         ``late_result`` says it.
         """
+        self.users += 1
+        try:
+            return await self._move(submit, pinned, count, offset)
+        finally:
+            self.leave()
+
+    async def _move(
+        self, submit: Callable[..., int], pinned: Any, count: int, offset: int
+    ) -> int | None:
         done = 0
         while True:
             engine = self.engine_here()
@@ -344,13 +363,17 @@ class Descriptor:
     async def run(self, submit: Callable[..., int], *arguments: Any) -> int:
         """Run one operation on the descriptor; raise what it fails with."""
         engine = self.engine_here()
-        while True:
-            operation = engine.begin(submit, self.fd, *arguments, deadline_ns=self.deadline_ns)
-            result = operation.result if operation.done else await engine.ended(operation)
-            if result >= 0:
-                return result
-            if result != _TRANSIENT:
-                raise file_error(result)
+        self.users += 1
+        try:
+            while True:
+                operation = engine.begin(submit, self.fd, *arguments, deadline_ns=self.deadline_ns)
+                result = operation.result if operation.done else await engine.ended(operation)
+                if result >= 0:
+                    return result
+                if result != _TRANSIENT:
+                    raise file_error(result)
+        finally:
+            self.leave()
 
     async def truncate(self, size: int) -> None:
         """Make the file ``size`` bytes long."""
@@ -366,11 +389,35 @@ class Descriptor:
 
     # The end
 
+    def leave(self) -> None:
+        """Be one user less."""
+        self.users -= 1
+        if not self.users and self._unused is not None and not self._unused.done():
+            self._unused.set_result(None)
+
+    def _is_at_work(self) -> bool:
+        """Tell whether operations can be under way: with their loop, they have ended."""
+        return not self.engine.closed and self.engine.loop() is _get_running_loop()
+
+    async def _be_unused(self) -> bool:
+        """Wait for the last user, and for nobody else; tell whether we were cancelled meanwhile."""
+        cancelled = False
+        while self.users:
+            self._unused = _get_running_loop().create_future()
+            try:
+                await self._unused
+            except asyncio.CancelledError:
+                cancelled = True
+        return cancelled
+
     async def close(self) -> None:
-        """Close the descriptor. Idempotent."""
+        """Close the descriptor, when the last operation on it has ended. Idempotent."""
         if self.closed:
             return
         self.closed = self.turn.closed = True
+        if self.users and self._is_at_work() and await self._be_unused():
+            self._let_go()
+            raise asyncio.CancelledError
         fd, self.fd = self.fd, -1
         if not self.closefd:
             self._leave(fd)
@@ -390,11 +437,14 @@ class Descriptor:
         """Close the descriptor without a ring. Idempotent."""
         if not self.closed:
             self.closed = self.turn.closed = True
-            fd, self.fd = self.fd, -1
-            if self.closefd:
-                os.close(fd)
-            else:
-                self._leave(fd)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        fd, self.fd = self.fd, -1
+        if self.closefd:
+            os.close(fd)
+        else:
+            self._leave(fd)
 
     def number(self) -> int:
         """Return the descriptor, for others to use: they find the position where ours is."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["NamedTemporaryFile", "SpooledTemporaryFile", "TemporaryDirectory", "TemporaryFile"]
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# PyPy's os lacks it.
+_TMPFILE = getattr(os, "O_TMPFILE", 0o20000000 | os.O_DIRECTORY)
 _NO_TMPFILE = (errno.EISDIR, errno.EOPNOTSUPP, errno.ENOENT, errno.EINVAL)
 
 
@@ -72,7 +74,7 @@ async def _open_nameless(suffix: Any, prefix: Any, folder: Any) -> int:
     """Make a file that has no name; return the descriptor."""
     place = _place(suffix, prefix, folder)[2]
     try:
-        flags = (_FLAGS | os.O_TMPFILE) & ~os.O_CREAT
+        flags = (_FLAGS | _TMPFILE) & ~os.O_CREAT
         return await open_path(place, flags, 0o600)
     except OSError as exc:
         if exc.errno not in _NO_TMPFILE:

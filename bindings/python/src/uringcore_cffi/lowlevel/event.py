@@ -136,14 +136,17 @@ class Event:
         if self.kind not in _RECEIVED:
             raise ValueError(f"an event of kind {self.kind.name} has nothing to keep")
         self.check()
-        if COUNTED and self._bits & events.PAYLOAD and self.result:
-            self._check_current()
-            if self._is_kept:
-                raise ValueError("the payload is kept already: use that lease, or slices of it")
+        if not self._bits & events.PAYLOAD or not self.result:
+            return Lease(self.data())
+        self._check_current()
+        if self._is_kept:
+            raise ValueError("the payload is kept already: use that lease, or slices of it")
+        if COUNTED:
             lease = self._ring._keep(self._position, self._offset, self.result)
-            self._is_kept = True
-            return lease
-        return Lease(self.data())
+        else:
+            lease = Lease(self.data())
+        self._is_kept = True
+        return lease
 
     def address(self) -> Any:
         """Return who has sent a datagram, as socket.recvfrom() does; None if that is not known.
