@@ -275,6 +275,7 @@ def test_a_child_process_goes_on_where_the_file_is_and_the_file_where_the_child_
     assert path.read_bytes() == b"one\nchild\ntwo\nchild\n"
 
 
+@needs_prompt_deaths
 def test_who_waited_for_a_file_on_a_loop_that_was_closed_is_not_waited_for():
     async def leave(file):
         return await waiting(file.read(1), file.read(1))

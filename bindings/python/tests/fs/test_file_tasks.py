@@ -255,9 +255,7 @@ def test_two_hundred_files_are_read_at_once(run, tmp_path):
 @pytest.mark.heavy
 @pytest.mark.timeout(300)
 def test_ten_thousand_files_are_written_read_and_removed(run, tmp_path):
-    limit = asyncio.Semaphore(100)
-
-    async def one(number):
+    async def one(limit, number):
         path = tmp_path / str(number)
         async with limit:
             async with fs.open(path, "wb") as file:
@@ -267,7 +265,8 @@ def test_ten_thousand_files_are_written_read_and_removed(run, tmp_path):
             await fs.unlink(path)
 
     async def all_of_them():
-        await asyncio.gather(*map(one, range(10_000)))
+        limit = asyncio.Semaphore(100)
+        await asyncio.gather(*(one(limit, number) for number in range(10_000)))
 
     run(all_of_them())
     assert os.listdir(tmp_path) == []

@@ -9,7 +9,7 @@ import stat
 import warnings
 
 import pytest
-from file_scripts import failure
+from file_scripts import failure, not_pypy
 from leaks import open_descriptors
 
 from uringcore_cffi import fs
@@ -102,7 +102,7 @@ OPENINGS = [
     {"file": "there", "buffering": -2},
     {"file": "there", "buffering": "1"},
     {"file": "there", "mode": "rb", "encoding": "utf-8"},
-    {"file": "there", "mode": "rb", "errors": "strict"},
+    pytest.param({"file": "there", "mode": "rb", "errors": "strict"}, marks=not_pypy),
     {"file": "there", "mode": "rb", "newline": "\n"},
     {"file": "there", "newline": "x"},
     {"file": "there", "newline": 1},
@@ -218,7 +218,7 @@ def test_an_opener_opens_and_its_number_is_closed_with_the_file(run, tmp_path):
     seen = []
 
     def opener(path, flags):
-        seen.append((path, flags & os.O_ACCMODE, bool(flags & os.O_CLOEXEC)))
+        seen.append((path, flags & (os.O_WRONLY | os.O_RDWR), bool(flags & os.O_CLOEXEC)))
         return os.open(path, flags, 0o600, dir_fd=folder)
 
     async def write():

@@ -99,13 +99,7 @@ def pin(data: Any) -> Any:
 
 def pin_writable(memory: Any) -> Any:
     """Return what keeps writable memory in its place and can be submitted to be written to."""
-    try:
-        return ffi.from_buffer(memory, require_writable=True)
-    except TypeError:
-        # PyPy's cffi takes a part of a view that was cast for one that cannot be written to.
-        if memoryview(memory).readonly:
-            raise
-        return ffi.from_buffer(memory)
+    return ffi.from_buffer(memory, require_writable=True)
 
 
 def at(pinned: Any, offset: int) -> Any:

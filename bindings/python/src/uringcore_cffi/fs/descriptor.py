@@ -230,7 +230,7 @@ class Descriptor:
 
     async def read_into(self, memory: Any) -> int | None:
         """Read into ``memory``, which is bytes in a row, at the position."""
-        if self._kept or not self.seekable:
+        if self._kept or not self.seekable or files.MEMORY_MOVES:
             data = await self.read(len(memory))
             if data is None:
                 return None
